@@ -1,0 +1,1 @@
+//! Octet: a quantizing compiler for edge machine learning.
