@@ -1,2 +1,105 @@
-//! Development tasks.
-fn main() {}
+//! Development tasks, run as `cargo xtask TASK`. `cargo xtask test` prepares what the tests need and runs all of them;
+//! the other tasks are its parts and the measurements.
+//!
+//! It never links the compiler: what it measures is the `octet` binary that users run.
+
+mod bench;
+mod checks;
+mod fuzz;
+mod measure;
+mod octet;
+mod report;
+mod run;
+mod schema;
+mod setup;
+mod table;
+mod test;
+mod zoo;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Development tasks of Octet")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Prepare what the tests need, then run all of them
+    Test {
+        /// Also TensorFlow, the table, the benchmarks, five minutes of each fuzz target, and the long tests
+        #[arg(long)]
+        full: bool,
+        /// Run only steps whose name contains this text (setup always runs)
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// Make the Python environment with the pinned peers ($OCTET_PEERS, or target/peers)
+    Setup {
+        /// Also the environment with TensorFlow (1.5 GB)
+        #[arg(long)]
+        full: bool,
+    },
+    /// Measure compile time, memory, calibration and inference beside the peers, in one run
+    Bench {
+        /// Which benchmarks: compile, calibrate, inference, memory (all if none is named)
+        names: Vec<String>,
+        /// Rounds of each contender, interleaved
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Write docs/generated/bench.md
+        #[arg(long)]
+        write: bool,
+    },
+    /// Compile every float model of the zoo in every mode and compare with the peers' files on the same data
+    Table {
+        /// Only these models
+        models: Vec<String>,
+        /// Write docs/generated/table.md
+        #[arg(long)]
+        write: bool,
+    },
+    /// Regenerate the flatbuffer module from the schema
+    Schema {
+        /// Only say whether the module in the tree is what the schema gives
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run every fuzz target
+    Fuzz {
+        /// Seconds for each target
+        #[arg(long, default_value_t = 300)]
+        seconds: u32,
+        /// Only targets whose name contains this text
+        target: Option<String>,
+    },
+    /// Check the house rules: file sizes, module docs, words, dependency edges, licences
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Test { full, only } => test::test(full, only.as_deref()),
+        Task::Setup { full } => setup::setup(full),
+        Task::Bench {
+            names,
+            rounds,
+            write,
+        } => bench::bench(&names, rounds, write),
+        Task::Table { models, write } => table::table(&models, write),
+        Task::Schema { check } => schema::schema(check),
+        Task::Fuzz { seconds, target } => fuzz::fuzz(seconds, target.as_deref()),
+        Task::Tidy => checks::all(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("error: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,170 @@
+"""Runs a model in LiteRT and in TensorFlow Lite Micro, and tells what LiteRT says about it.
+
+Inputs are an .npz whose entries "0", "1", ... are the model's inputs in order, each with one more axis in front: the
+samples. Outputs go to an .npz with "o0", "o1", ... stacked in the same way and, with "tensors": "all", "tINDEX" for
+every tensor of the main subgraph that an op writes. Integers go in and come out raw.
+"""
+
+import numpy as np
+
+# TFLM with every tensor preserved needs room for all of them at once. Untouched pages cost nothing.
+TFLM_ARENA = 96 << 20
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def load_inputs(path):
+    """The inputs in order, each of shape [samples, ...]."""
+    with np.load(path) as data:
+        return [data[str(i)] for i in range(len(data.files))]
+
+
+def main_graph(model):
+    """The flatbuffer's main subgraph."""
+    from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
+
+    return schema.Model.GetRootAsModel(model, 0).Subgraphs(0)
+
+
+def written_tensors(model):
+    """Indices of the main subgraph's tensors that an op writes."""
+    graph = main_graph(model)
+    found = []
+    for i in range(graph.OperatorsLength()):
+        op = graph.Operators(i)
+        found += [op.Outputs(k) for k in range(op.OutputsLength()) if op.Outputs(k) >= 0]
+    return sorted(set(found))
+
+
+def litert_interpreter(model, job):
+    """A LiteRT interpreter. "resolver": xnnpack (LiteRT's default), builtin (no delegate), reference."""
+    from ai_edge_litert import interpreter as tfl
+
+    resolver = {
+        "xnnpack": tfl.OpResolverType.BUILTIN,
+        "builtin": tfl.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        "reference": tfl.OpResolverType.BUILTIN_REF,
+    }[job.get("resolver", "xnnpack")]
+    return tfl.Interpreter(
+        model_content=model,
+        num_threads=job.get("threads", 1),
+        experimental_op_resolver_type=resolver,
+        experimental_preserve_all_tensors=job.get("tensors") == "all",
+    )
+
+
+class Stack:
+    """Collects one array a sample under each name, and writes them stacked."""
+
+    def __init__(self):
+        self.arrays = {}
+        self.unread = {}
+
+    def add(self, name, read_array):
+        """Notes the array that `read_array` gives, or why the runtime did not give one."""
+        if name in self.unread:
+            return
+        try:
+            self.arrays.setdefault(name, []).append(np.array(read_array()))
+        except (ValueError, RuntimeError, IndexError) as error:
+            self.unread[name] = str(error).strip()[:200]
+            self.arrays.pop(name, None)
+
+    def save(self, path):
+        """Arrays whose shape changed between samples are told, not written: they do not stack."""
+        stacked = {}
+        for name, arrays in self.arrays.items():
+            if len({a.shape for a in arrays}) > 1:
+                self.unread[name] = "its shape differs between samples"
+            else:
+                stacked[name] = np.stack(arrays)
+        np.savez(path, **stacked)
+        return {"arrays": sorted(stacked), "unread": self.unread}
+
+
+def litert(job):
+    """model, inputs, out; threads, resolver, tensors, reset (variables go back to zero before each sample)."""
+    model = read(job["model"])
+    inputs = load_inputs(job["inputs"])
+    interpreter = litert_interpreter(model, job)
+    wanted = interpreter.get_input_details()
+    if len(wanted) != len(inputs):
+        raise ValueError(f"the model has {len(wanted)} inputs, the data {len(inputs)}")
+    for detail, array in zip(wanted, inputs):
+        if list(detail["shape"]) != list(array.shape[1:]):
+            interpreter.resize_tensor_input(detail["index"], array.shape[1:])
+    interpreter.allocate_tensors()
+    tensors = written_tensors(model) if job.get("tensors") == "all" else []
+    outputs = [detail["index"] for detail in interpreter.get_output_details()]
+    stack = Stack()
+    for sample in range(len(inputs[0]) if inputs else 1):
+        if job.get("reset"):
+            interpreter.reset_all_variables()
+        for detail, array in zip(wanted, inputs):
+            interpreter.set_tensor(detail["index"], array[sample])
+        interpreter.invoke()
+        for i, index in enumerate(outputs):
+            stack.add(f"o{i}", lambda: interpreter.get_tensor(index))
+        for index in tensors:
+            stack.add(f"t{index}", lambda: interpreter.get_tensor(index))
+    return stack.save(job["out"])
+
+
+def tflm(job):
+    """model, inputs, out; tensors, arena (bytes), reset (state goes back to zero before each sample)."""
+    from tflite_micro.python.tflite_micro import runtime
+
+    model = read(job["model"])
+    inputs = load_inputs(job["inputs"])
+    every = job.get("tensors") == "all"
+    config = runtime.InterpreterConfig
+    interpreter = runtime.Interpreter.from_bytes(
+        model,
+        arena_size=job.get("arena", TFLM_ARENA),
+        intrepreter_config=config.kPreserveAllTensors if every else config.kAllocationRecording,
+    )
+    tensors = written_tensors(model) if every else []
+    outputs = main_graph(model).OutputsLength()
+    stack = Stack()
+    for sample in range(len(inputs[0]) if inputs else 1):
+        if job.get("reset"):
+            interpreter.reset()
+        for i, array in enumerate(inputs):
+            interpreter.set_input(array[sample], i)
+        interpreter.invoke()
+        for i in range(outputs):
+            stack.add(f"o{i}", lambda: interpreter.get_output(i))
+        for index in tensors:
+            stack.add(f"t{index}", lambda: interpreter.GetTensor(index, 0))
+    return stack.save(job["out"])
+
+
+def plain(value):
+    """A detail as JSON can hold it. Scales are widened from f32 to f64, which changes none of them."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, type):
+        return np.dtype(value).name
+    return value
+
+
+def details(job):
+    """model -> inputs, outputs, tensors and signatures as LiteRT's interpreter tells them."""
+    interpreter = litert_interpreter(read(job["model"]), {"resolver": "builtin"})
+    if job.get("allocate", True):
+        interpreter.allocate_tensors()
+    return {
+        "inputs": plain(interpreter.get_input_details()),
+        "outputs": plain(interpreter.get_output_details()),
+        "tensors": plain(interpreter.get_tensor_details()),
+        "signatures": plain(interpreter.get_signature_list()),
+    }

@@ -1,0 +1,40 @@
+//! The `octet` command as users have it: the release build, started with the arguments that they would type.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use octet_peers::workspace_root;
+
+use crate::run::{Outcome, cargo, command, run};
+use crate::zoo::Network;
+
+/// Builds a release binary of a package and gives its path.
+pub(crate) fn build(package: &str) -> Outcome<PathBuf> {
+    run(&mut cargo(&[
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        package,
+        "--bin",
+        package,
+    ]))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| workspace_root().join("target"), PathBuf::from);
+    Ok(target.join("release").join(package))
+}
+
+/// `octet compile` of a network with its calibration data.
+pub(crate) fn compile(octet: &Path, network: &Network, mode: &str, out: &Path) -> Outcome<Command> {
+    let mut compile = command(octet, &["compile"]);
+    compile
+        .arg(network.model()?)
+        .arg("-o")
+        .arg(out)
+        .args(["--quantize", mode, "--quiet"]);
+    compile.arg("--data").arg(network.calibration()?);
+    if let Some(scale) = network.scale {
+        compile.args(["--preprocess", &format!("scale={scale}")]);
+    }
+    Ok(compile)
+}

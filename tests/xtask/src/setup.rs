@@ -1,0 +1,98 @@
+//! `cargo xtask setup`: the Python environment with the pinned peers.
+//!
+//! It writes only into that environment's folder, and installs Debian packages only where it runs as root and a
+//! Python is missing.
+
+use std::path::{Path, PathBuf};
+
+use octet_peers::{environment_folder, full_environment_folder, workspace_root};
+
+use crate::run::{Outcome, command, output, run, succeeds};
+
+/// Pythons that the pinned wheels exist for, best first.
+const PYTHONS: [&str; 4] = ["python3.11", "python3.12", "python3.13", "python3"];
+
+/// Says whether a Python has a fitting version, and can make environments with pip in them.
+const PROBE: &str =
+    "import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))";
+
+/// What Debian calls a Python that can make environments.
+const DEBIAN: [&str; 2] = ["python3", "python3-venv"];
+
+/// Makes the environment, and with `full` the one that holds TensorFlow. Does nothing where both are up to date.
+pub(crate) fn setup(full: bool) -> Outcome {
+    environment(&environment_folder(), "requirements.txt")?;
+    if full {
+        environment(&full_environment_folder(), "requirements-full.txt")?;
+    }
+    Ok(())
+}
+
+/// Makes one environment from one requirements file. A stamp beside it holds what it was made from.
+fn environment(folder: &Path, requirements: &str) -> Outcome {
+    let file = workspace_root().join("tests/peers").join(requirements);
+    let wanted = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let stamp = folder.join("octet-requirements.txt");
+    let python = folder.join("bin/python");
+    if python.is_file()
+        && std::fs::read_to_string(&stamp).is_ok_and(|made_from| made_from == wanted)
+    {
+        return Ok(());
+    }
+    println!("setup: {requirements} -> {}", folder.display());
+    let base = find_python()?;
+    // An environment that fits no longer is made anew: pip leaves behind what is not asked for any more.
+    if folder.exists() {
+        std::fs::remove_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    }
+    run(command(&base, &["-m", "venv"]).arg(folder))?;
+    run(command(
+        &python,
+        &[
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--pre",
+            "--no-deps",
+        ],
+    )
+    .args(["--only-binary=:all:", "--retries", "5", "--requirement"])
+    .arg(&file))?;
+    std::fs::write(&stamp, wanted).map_err(|e| format!("{}: {e}", stamp.display()))
+}
+
+/// A Python that fits, from the path; as root on Debian it is installed where there is none.
+fn find_python() -> Outcome<PathBuf> {
+    let fitting = || {
+        PYTHONS
+            .iter()
+            .find(|p| succeeds(&mut command(p, &["-c", PROBE])))
+            .map(PathBuf::from)
+    };
+    if let Some(python) = fitting() {
+        return Ok(python);
+    }
+    let missing = format!(
+        "no Python 3.11 to 3.13 with venv and pip on the path (tried {}). On Debian: apt-get install {}",
+        PYTHONS.join(", "),
+        DEBIAN.join(" ")
+    );
+    if !is_root() || !succeeds(&mut command("apt-get", &["--version"])) {
+        return Err(missing);
+    }
+    println!("setup: apt-get install {}", DEBIAN.join(" "));
+    run(&mut command("apt-get", &["update", "-qq"]))?;
+    run(command(
+        "apt-get",
+        &["install", "-y", "-qq", "--no-install-recommends"],
+    )
+    .args(DEBIAN)
+    .env("DEBIAN_FRONTEND", "noninteractive"))?;
+    fitting().ok_or(missing)
+}
+
+fn is_root() -> bool {
+    output(&mut command("id", &["-u"])).is_ok_and(|id| id.trim() == "0")
+}
