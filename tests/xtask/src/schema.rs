@@ -4,7 +4,7 @@ use std::path::Path;
 
 use octet_peers::{Peers, workspace_root};
 
-use crate::run::{Outcome, cargo, command, run};
+use crate::run::{Outcome, command, run};
 use crate::setup::setup;
 
 const SCHEMA: &str = "frontends/tflite/schema/tflite.fbs";
@@ -31,12 +31,12 @@ pub(crate) fn schema(check: bool) -> Outcome {
     std::fs::write(&module, made).map_err(|e| format!("{}: {e}", module.display()))
 }
 
-/// The module's text: flatc's, formatted as the tree is.
+/// The module's text as flatc writes it.
 fn generate(schema: &Path, folder: &Path) -> Outcome<String> {
     let flatc = Peers::find()?.program("flatc");
-    run(command(flatc, &["--rust", "-o"]).arg(folder).arg(schema))?;
+    run(command(flatc, &["--rust", "--gen-object-api", "-o"])
+        .arg(folder)
+        .arg(schema))?;
     let made = folder.join("tflite_generated.rs");
-    run(cargo(&["fmt", "--", "--version"]).stdout(std::process::Stdio::null()))?;
-    run(command("rustfmt", &["--edition", "2024"]).arg(&made))?;
     std::fs::read_to_string(&made).map_err(|e| format!("{}: {e}", made.display()))
 }
