@@ -138,7 +138,7 @@ def tflm(job):
         for i in range(outputs):
             stack.add(f"o{i}", lambda: interpreter.get_output(i))
         for index in tensors:
-            stack.add(f"t{index}", lambda: interpreter.GetTensor(index, 0))
+            stack.add(f"t{index}", lambda: interpreter.GetTensor(index, 0)["tensor_data"])
     return stack.save(job["out"])
 
 

@@ -1,1 +1,23 @@
-//! Placeholder.
+//! What the tests of the whole compiler share: models, inputs, comparisons. The tests themselves are in `tests/`.
+//!
+//! Nothing here decides what is right: the real runtimes do, through [`octet_peers`].
+
+pub mod compare;
+pub mod inputs;
+pub mod models;
+
+pub use octet_peers as peers;
+
+use octet_peers::Peers;
+
+/// The peers' environment.
+///
+/// # Panics
+/// If it is not there: a test without its judge has failed. `cargo xtask test` prepares it.
+#[must_use]
+pub fn judges() -> Peers {
+    match Peers::find() {
+        Ok(peers) => peers,
+        Err(reason) => panic!("{reason}"),
+    }
+}
