@@ -1,0 +1,50 @@
+//! Where a value came from: the source's own names.
+
+use std::sync::Arc;
+
+/// The names that a value or operation had in the source model. A rewrite unites the locations of what it replaces, so
+/// that a fused operation still names its origins; the last name is the one that the result carries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loc(Vec<Arc<str>>);
+
+impl Loc {
+    /// A location with one name; an empty name gives no location.
+    pub fn named(name: impl AsRef<str>) -> Self {
+        let name = name.as_ref();
+        Self(if name.is_empty() { Vec::new() } else { vec![name.into()] })
+    }
+
+    /// A location of nothing that the source names.
+    pub fn unknown() -> Self {
+        Self::default()
+    }
+
+    /// All names, oldest origin first.
+    pub fn names(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+
+    /// The name of the result: the last one.
+    pub fn name(&self) -> Option<&str> {
+        self.0.last().map(AsRef::as_ref)
+    }
+
+    /// Whether there is no name at all.
+    pub fn is_unknown(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Names of `self`, then those of `other` that are new; `other`'s last name ends up last.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        let mut names: Vec<_> = self.0.iter().filter(|n| !other.0.contains(n)).cloned().collect();
+        names.extend(other.0.iter().cloned());
+        Self(names)
+    }
+}
+
+impl<S: AsRef<str>> FromIterator<S> for Loc {
+    fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
+        Self(names.into_iter().map(|n| n.as_ref().into()).collect())
+    }
+}
