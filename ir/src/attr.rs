@@ -113,11 +113,7 @@ pub(crate) fn fmt_entries(entries: &[(String, Attr)], f: &mut fmt::Formatter<'_>
 
 /// Prints a float so that it reads back as the same bits and never as an integer; a NaN keeps its payload.
 pub(crate) fn fmt_float(value: f32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    if value.is_nan() {
-        write!(f, "nan:{:08x}", value.to_bits())
-    } else {
-        write!(f, "{value:?}")
-    }
+    if value.is_nan() { write!(f, "nan:{:08x}", value.to_bits()) } else { write!(f, "{value:?}") }
 }
 
 /// A string in double quotes with the escapes that the lexer knows: `\"`, `\\`, `\n`, `\t`, `\r`, `\u{hex}`.

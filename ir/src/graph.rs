@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::constant::Constant;
-use crate::entity::{Arena, ConstId, EntityId, OpId, ValueId};
+use crate::entity::{Arena, ConstId, OpId, ValueId};
 use crate::location::Loc;
 use crate::module::Module;
 use crate::ops::Op;
@@ -380,8 +380,7 @@ impl Graph {
     /// Removes an operation and its results. The caller has made sure that nothing uses them.
     pub(crate) fn erase(&mut self, id: OpId) {
         let Some(operation) = self.ops.get(id) else { return };
-        let (operands, results, intermediates) =
-            (operation.operands.clone(), operation.results.clone(), operation.intermediates.clone());
+        let (operands, results, intermediates) = (operation.operands.clone(), operation.results.clone(), operation.intermediates.clone());
         for (operand, value) in operands.into_iter().enumerate() {
             if let Some(value) = value {
                 self.detach(value, Use::Operand { op: id, operand });
@@ -512,7 +511,13 @@ impl<'m> GraphBuilder<'m> {
 
     /// Appends an operation whose results are declared values.
     /// Answers `None` when a result is bound already or does not exist.
-    pub fn bind_op(&mut self, op: impl Into<Op>, operands: Vec<Option<ValueId>>, results: Vec<ValueId>, intermediates: Vec<ValueId>) -> Option<OpId> {
+    pub fn bind_op(
+        &mut self,
+        op: impl Into<Op>,
+        operands: Vec<Option<ValueId>>,
+        results: Vec<ValueId>,
+        intermediates: Vec<ValueId>,
+    ) -> Option<OpId> {
         let id = self.graph.ops.next_id();
         for (index, &result) in results.iter().enumerate() {
             if !self.bind(result, ValueDef::Result { op: id, index }) {

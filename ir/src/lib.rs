@@ -9,11 +9,12 @@
 //! ```
 //! use octet_ir::{Module, text};
 //!
-//! let source = "octet.ir 1\n\
-//!     graph @main(%0: 1x4 f32 loc(\"x\")) {\n\
-//!       %1 = relu(%0) : 1x4 f32 loc(\"y\")\n\
-//!       return %1\n\
-//!     }\n";
+//! let source = r#"octet.ir 1
+//! graph @main(%0: 1x4 f32 loc("x")) {
+//!   %1 = relu(%0) : 1x4 f32 loc("y")
+//!   return %1
+//! }
+//! "#;
 //! let module: Module = text::parse(source, &Default::default()).expect("well formed");
 //! assert_eq!(text::print(&module).text, source);
 //! ```

@@ -195,9 +195,9 @@ fn compact_graph(
         let Some(mut value) = graph.values.remove(id) else { continue };
         value.def = match value.def {
             ValueDef::Result { op, index } => ValueDef::Result { op: map_op(op), index },
-            ValueDef::Constant(old) => ValueDef::Constant(*new_const[old.index()].get_or_insert_with(|| {
-                constants.push(old_constants[old].clone())
-            })),
+            ValueDef::Constant(old) => {
+                ValueDef::Constant(*new_const[old.index()].get_or_insert_with(|| constants.push(old_constants[old].clone())))
+            }
             other @ (ValueDef::Input(_) | ValueDef::Variable | ValueDef::Unbound) => other,
         };
         for user in &mut value.uses {

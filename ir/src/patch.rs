@@ -263,11 +263,7 @@ impl Patch {
         if let Some((_, ty)) = self.types.iter().rev().find(|(v, _)| *v == value) {
             return Some(ty);
         }
-        graph
-            .values
-            .get(value)
-            .map(|v| &v.ty)
-            .or_else(|| self.values.get(value.index().wrapping_sub(self.first_value)).map(|v| &v.0))
+        graph.values.get(value).map(|v| &v.ty).or_else(|| self.values.get(value.index().wrapping_sub(self.first_value)).map(|v| &v.0))
     }
 
     fn check(&self, graph: &Graph) -> Result<(), PatchError> {
@@ -281,7 +277,9 @@ impl Patch {
             }
             let here = (self.position(graph, index), index);
             for &value in operation.operands.iter().flatten() {
-                if self.defined_at(graph, value)? >= here && graph.values.get(value).is_none_or(|v| matches!(v.def, ValueDef::Result { .. })) {
+                if self.defined_at(graph, value)? >= here
+                    && graph.values.get(value).is_none_or(|v| matches!(v.def, ValueDef::Result { .. }))
+                {
                     return Err(PatchError::Order(graph.value_name(value)));
                 }
             }

@@ -43,9 +43,7 @@ impl Quantization {
     /// `None` when the lengths differ, or there is no scale, or a per-tensor one has several.
     pub fn with_granularity(granularity: Granularity, scales: Vec<f32>, zero_points: Vec<i64>) -> Option<Self> {
         let zero_points = if zero_points.is_empty() { vec![0; scales.len()] } else { zero_points };
-        let fits = scales.len() == zero_points.len()
-            && !scales.is_empty()
-            && (granularity != Granularity::PerTensor || scales.len() == 1);
+        let fits = scales.len() == zero_points.len() && !scales.is_empty() && (granularity != Granularity::PerTensor || scales.len() == 1);
         fits.then_some(Self { granularity, scales, zero_points })
     }
 

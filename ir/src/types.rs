@@ -12,14 +12,52 @@ use crate::quant::Quantization;
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum ElementType {
-    F32, F16, BF16, F64, I64, I32, I16, I8, I4, I2, U64, U32, U16, U8, U4, Bool, String, Complex64, Complex128, Resource, Variant,
+    F32,
+    F16,
+    BF16,
+    F64,
+    I64,
+    I32,
+    I16,
+    I8,
+    I4,
+    I2,
+    U64,
+    U32,
+    U16,
+    U8,
+    U4,
+    Bool,
+    String,
+    Complex64,
+    Complex128,
+    Resource,
+    Variant,
 }
 
 impl ElementType {
     /// Every element type, in the order of the declaration.
     pub const ALL: [Self; 21] = [
-        Self::F32, Self::F16, Self::BF16, Self::F64, Self::I64, Self::I32, Self::I16, Self::I8, Self::I4, Self::I2, Self::U64,
-        Self::U32, Self::U16, Self::U8, Self::U4, Self::Bool, Self::String, Self::Complex64, Self::Complex128, Self::Resource,
+        Self::F32,
+        Self::F16,
+        Self::BF16,
+        Self::F64,
+        Self::I64,
+        Self::I32,
+        Self::I16,
+        Self::I8,
+        Self::I4,
+        Self::I2,
+        Self::U64,
+        Self::U32,
+        Self::U16,
+        Self::U8,
+        Self::U4,
+        Self::Bool,
+        Self::String,
+        Self::Complex64,
+        Self::Complex128,
+        Self::Resource,
         Self::Variant,
     ];
 
@@ -100,8 +138,16 @@ impl ElementType {
             Self::U16 => (0, u16::MAX.into()),
             Self::U32 => (0, u32::MAX.into()),
             Self::U64 => (0, i64::MAX),
-            Self::F32 | Self::F16 | Self::BF16 | Self::F64 | Self::Bool | Self::String | Self::Complex64 | Self::Complex128
-            | Self::Resource | Self::Variant => return None,
+            Self::F32
+            | Self::F16
+            | Self::BF16
+            | Self::F64
+            | Self::Bool
+            | Self::String
+            | Self::Complex64
+            | Self::Complex128
+            | Self::Resource
+            | Self::Variant => return None,
         })
     }
 }
@@ -205,7 +251,7 @@ impl Shape {
 
     /// Row-major strides in elements.
     pub fn strides(&self) -> Vec<usize> {
-        let mut strides = vec![1; self.rank()];
+        let mut strides = vec![1usize; self.rank()];
         for axis in (1..self.rank()).rev() {
             strides[axis - 1] = strides[axis].saturating_mul(self.dims[axis]);
         }

@@ -89,9 +89,7 @@ impl IntoNeighborsDirected for DataFlow<'_> {
                     Use::Output(_) => None,
                 })
                 .collect(),
-            Direction::Incoming => {
-                operation.operands().iter().flatten().filter_map(|v| self.0.producer(*v)).map(|(id, _)| id).collect()
-            }
+            Direction::Incoming => operation.operands().iter().flatten().filter_map(|v| self.0.producer(*v)).map(|(id, _)| id).collect(),
         };
         found.into_iter()
     }

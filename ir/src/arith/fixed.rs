@@ -3,9 +3,7 @@
 //! A `Qn.(31-n)` number is an `i32` with n integer bits: its value is `raw / 2^(31-n)`. The product of `Qa` and `Qb` by the
 //! doubling high multiplication is `Qa+b`. The functions take and give raw integers and say the format.
 
-use super::multiplier::{
-    rounding_divide_by_pot as rdpot, saturating_rounding_doubling_high_mul as mul,
-};
+use super::multiplier::{rounding_divide_by_pot as rdpot, saturating_rounding_doubling_high_mul as mul};
 
 /// 1 in Q0.31: the largest value below it.
 const ONE_Q0: i32 = i32::MAX;
@@ -47,25 +45,15 @@ fn exp_on_quarter(a: i32) -> i32 {
     let x3 = mul(x2, x);
     let x4 = mul(x2, x2);
     let x4_over_4 = rdpot(x4, 2);
-    let tail = rdpot(
-        mul(x4_over_4.wrapping_add(x3), ONE_THIRD).wrapping_add(x2),
-        1,
-    );
+    let tail = rdpot(mul(x4_over_4.wrapping_add(x3), ONE_THIRD).wrapping_add(x2), 1);
     EXP_MINUS_EIGHTH.wrapping_add(mul(EXP_MINUS_EIGHTH, x.wrapping_add(tail)))
 }
 
 /// `exp(a)` for `a <= 0`: Q`bits` to Q0.
 pub fn exp_on_negative_values(a: i32, bits: i32) -> i32 {
     /// exp(-2^k) in Q0 for k = -2..=4.
-    const FACTORS: [(i32, i32); 7] = [
-        (-2, 1_672_461_947),
-        (-1, 1_302_514_674),
-        (0, 790_015_084),
-        (1, 290_630_308),
-        (2, 39_332_535),
-        (3, 720_401),
-        (4, 242),
-    ];
+    const FACTORS: [(i32, i32); 7] =
+        [(-2, 1_672_461_947), (-1, 1_302_514_674), (0, 790_015_084), (1, 290_630_308), (2, 39_332_535), (3, 720_401), (4, 242)];
     let fraction_bits = 31 - bits;
     let quarter = 1i32 << (fraction_bits - 2);
     let in_quarter = (a & (quarter - 1)).wrapping_sub(quarter);
@@ -132,10 +120,7 @@ pub fn tanh(a: i32, bits: i32) -> i32 {
 pub fn reciprocal(x: i32, bits: i32) -> (i32, i32) {
     let headroom_plus_one = (x as u32).leading_zeros();
     let bits_over_unit = bits - headroom_plus_one as i32;
-    let minus_one = (x as u32)
-        .checked_shl(headroom_plus_one)
-        .unwrap_or(0)
-        .wrapping_sub(1 << 31) as i32;
+    let minus_one = (x as u32).checked_shl(headroom_plus_one).unwrap_or(0).wrapping_sub(1 << 31) as i32;
     (one_over_one_plus_x(minus_one), bits_over_unit)
 }
 
@@ -156,14 +141,12 @@ pub fn log_at_least_one(x: i32, input_bits: i32, output_bits: i32) -> i32 {
     let headroom_a_plus_one = (x as u32).leading_zeros() as i32;
     let r_a_tmp = scale_by_pot_left(x, headroom_a_plus_one - 1);
     let r_a = scale_by_pot_left(mul(r_a_tmp, SQRT_HALF), 1);
-    let pow_a = scale_by_pot_left(input_bits - headroom_a_plus_one, 31 - accum_bits)
-        .saturating_add(shifted_quarter);
+    let pow_a = scale_by_pot_left(input_bits - headroom_a_plus_one, 31 - accum_bits).saturating_add(shifted_quarter);
 
     let z_b = mul(x, SQRT_HALF);
     let headroom_b = (z_b as u32).leading_zeros() as i32 - 1;
     let r_b = scale_by_pot_left(x, headroom_b);
-    let pow_b =
-        scale_by_pot_left(input_bits - headroom_b, 31 - accum_bits).saturating_sub(shifted_quarter);
+    let pow_b = scale_by_pot_left(input_bits - headroom_b, 31 - accum_bits).saturating_sub(shifted_quarter);
 
     let r = r_a.min(r_b);
     let pow = pow_a.max(pow_b);
@@ -173,29 +156,15 @@ pub fn log_at_least_one(x: i32, input_bits: i32, output_bits: i32) -> i32 {
     let q = q.wrapping_add(q);
     let common_sq = mul(q, q);
     let num = mul(q, r).wrapping_add(mul(mul(q, common_sq), ALPHA_N));
-    let denom_minus_one = mul(
-        p,
-        ALPHA_I
-            .wrapping_add(q)
-            .wrapping_add(mul(ALPHA_D, common_sq)),
-    )
-    .wrapping_add(mul(ALPHA_F, q));
+    let denom_minus_one = mul(p, ALPHA_I.wrapping_add(q).wrapping_add(mul(ALPHA_D, common_sq))).wrapping_add(mul(ALPHA_F, q));
     let recip_denom = one_over_one_plus_x(denom_minus_one);
     let num_scaled = rescale(num, 0, accum_bits);
-    rescale(
-        mul(pow, LN_2).wrapping_add(mul(num_scaled, recip_denom)),
-        accum_bits,
-        output_bits,
-    )
+    rescale(mul(pow, LN_2).wrapping_add(mul(num_scaled, recip_denom)), accum_bits, output_bits)
 }
 
 /// Like [`scale_by_pot`] for shifts to the left only, with the run-time variant's strict zero case.
 fn scale_by_pot_left(x: i32, exponent: i32) -> i32 {
-    if exponent <= 0 {
-        x
-    } else {
-        scale_by_pot(x, exponent)
-    }
+    if exponent <= 0 { x } else { scale_by_pot(x, exponent) }
 }
 
 /// `1 / sqrt(x)` for an integer `x`, as a multiplier: `(mantissa, left shift)` (`GetInvSqrtQuantizedMultiplierExp` with
@@ -235,9 +204,7 @@ mod tests {
     use super::*;
 
     fn q(x: f64, bits: i32) -> i32 {
-        (x * f64::from(2f32.powi(31 - bits)))
-            .round()
-            .min(2_147_483_647.0) as i32
+        (x * f64::from(2f32.powi(31 - bits))).round().min(2_147_483_647.0) as i32
     }
 
     fn real(raw: i32, bits: i32) -> f64 {
@@ -248,33 +215,15 @@ mod tests {
     fn functions_are_near_the_real_ones() {
         for i in 1..200 {
             let x = f64::from(i) * 0.05;
-            assert!(
-                (real(exp_on_negative_values(q(-x, 5), 5), 0) - (-x).exp()).abs() < 1e-6,
-                "exp {x}"
-            );
-            assert!(
-                (real(logistic(q(x, 4), 4), 0) - 1.0 / (1.0 + (-x).exp())).abs() < 1e-6,
-                "logistic {x}"
-            );
-            assert!(
-                (real(tanh(q(-x, 4), 4), 0) - (-x).tanh()).abs() < 1e-6,
-                "tanh {x}"
-            );
+            assert!((real(exp_on_negative_values(q(-x, 5), 5), 0) - (-x).exp()).abs() < 1e-6, "exp {x}");
+            assert!((real(logistic(q(x, 4), 4), 0) - 1.0 / (1.0 + (-x).exp())).abs() < 1e-6, "logistic {x}");
+            assert!((real(tanh(q(-x, 4), 4), 0) - (-x).tanh()).abs() < 1e-6, "tanh {x}");
             let (r, over) = reciprocal(q(1.0 + x, 12), 12);
-            assert!(
-                (real(r, 0) * 0.5f64.powi(over) - 1.0 / (1.0 + x)).abs() < 1e-5,
-                "1/x {x}"
-            );
-            assert!(
-                (real(log_at_least_one(q(1.0 + x, 12), 12, 5), 5) - (1.0 + x).ln()).abs() < 1e-5,
-                "ln {x}"
-            );
+            assert!((real(r, 0) * 0.5f64.powi(over) - 1.0 / (1.0 + x)).abs() < 1e-5, "1/x {x}");
+            assert!((real(log_at_least_one(q(1.0 + x, 12), 12, 5), 5) - (1.0 + x).ln()).abs() < 1e-5, "ln {x}");
             let (m, shift) = inverse_sqrt_multiplier(i * 37);
             let got = f64::from(m) * 2f64.powi(shift - 31);
-            assert!(
-                (got * f64::from(i * 37).sqrt() - 1.0).abs() < 1e-5,
-                "rsqrt {i}: {got}"
-            );
+            assert!((got * f64::from(i * 37).sqrt() - 1.0).abs() < 1e-5, "rsqrt {i}: {got}");
         }
     }
 }

@@ -18,15 +18,12 @@ mod quantize;
 
 pub use activation::activation_range;
 pub use fixed::{
-    exp_on_negative_values, inverse_sqrt_multiplier, log_at_least_one, logistic,
-    one_over_one_plus_x, reciprocal, rescale, tanh,
+    exp_on_negative_values, inverse_sqrt_multiplier, log_at_least_one, logistic, one_over_one_plus_x, reciprocal, rescale, tanh,
 };
 pub use lut::{Interpolated, SIGMOID_TABLE, byte_table, byte_table_in, interpolated_table};
 pub use multiplier::{
-    Multiplier, downscale_to_i16, frexp, input_radius, ldexp, round_half_away,
-    rounding_divide_by_pot, saturating_doubling_high_mul_i16, saturating_left_shift_i16,
-    saturating_rounding_doubling_high_mul, saturating_rounding_doubling_high_mul_i16,
-    softmax_scaling,
+    Multiplier, downscale_to_i16, frexp, input_radius, ldexp, round_half_away, rounding_divide_by_pot, saturating_doubling_high_mul_i16,
+    saturating_left_shift_i16, saturating_rounding_doubling_high_mul, saturating_rounding_doubling_high_mul_i16, softmax_scaling,
 };
 pub use quantize::{Affine, checked_log2, quantize, quantize_saturating};
 

@@ -17,10 +17,7 @@ impl Multiplier {
             return Self::default();
         }
         if real.is_infinite() {
-            return Self {
-                mantissa: if real > 0.0 { i32::MAX } else { -i32::MAX },
-                shift: 30,
-            };
+            return Self { mantissa: if real > 0.0 { i32::MAX } else { -i32::MAX }, shift: 30 };
         }
         let (fraction, mut shift) = frexp(real);
         let mut mantissa = round_half_away(fraction * 2_147_483_648.0) as i64;
@@ -32,10 +29,7 @@ impl Multiplier {
         if shift < -31 {
             return Self::default();
         }
-        Self {
-            mantissa: mantissa as i32,
-            shift,
-        }
+        Self { mantissa: mantissa as i32, shift }
     }
 
     /// Whether multiplying by it changes nothing.
@@ -49,10 +43,7 @@ impl Multiplier {
     pub fn apply(self, x: i32) -> i32 {
         let left = self.shift.max(0) as u32;
         let right = (-self.shift).max(0) as u32;
-        rounding_divide_by_pot(
-            saturating_rounding_doubling_high_mul(x.wrapping_shl(left), self.mantissa),
-            right,
-        )
+        rounding_divide_by_pot(saturating_rounding_doubling_high_mul(x.wrapping_shl(left), self.mantissa), right)
     }
 
     /// `x * self` for a 64-bit accumulator (16x8 kernels): the mantissa is first rounded to 15 bits, then there is a single
@@ -64,18 +55,12 @@ impl Multiplier {
         if total_shift < 1 {
             return x.wrapping_mul(reduced).wrapping_shl((-total_shift) as u32) as i32;
         }
-        (x.wrapping_mul(reduced)
-            .wrapping_add(1i64 << (total_shift - 1))
-            >> total_shift.min(63)) as i32
+        (x.wrapping_mul(reduced).wrapping_add(1i64 << (total_shift - 1)) >> total_shift.min(63)) as i32
     }
 
     /// The 15-bit mantissa that [`apply_i64`](Self::apply_i64) uses.
     pub fn reduced(self) -> i32 {
-        if self.mantissa < 0x7FFF_0000 {
-            (self.mantissa + (1 << 15)) >> 16
-        } else {
-            0x7FFF
-        }
+        if self.mantissa < 0x7FFF_0000 { (self.mantissa + (1 << 15)) >> 16 } else { 0x7FFF }
     }
 
     /// The multiplier divided by `count`, precisely as MEAN folds its 1/N: as many bits as fit are gained by a left shift
@@ -85,15 +70,10 @@ impl Multiplier {
         if count == 0 {
             return self;
         }
-        let shift = (63 - count.leading_zeros() as i32)
-            .min(32)
-            .min(31 + self.shift);
+        let shift = (63 - count.leading_zeros() as i32).min(32).min(31 + self.shift);
         let shift = shift.max(0);
         let mantissa = (i128::from(self.mantissa) << shift) / i128::from(count);
-        Self {
-            mantissa: mantissa as i32,
-            shift: self.shift - shift,
-        }
+        Self { mantissa: mantissa as i32, shift: self.shift - shift }
     }
 
     /// The real number that it stands for.
@@ -174,11 +154,7 @@ pub fn round_half_away(x: f64) -> f64 {
 
 /// The 16-bit form of a Q0.31 multiplier, rounded half up and saturating (`DownScaleInt32ToInt16Multiplier`).
 pub fn downscale_to_i16(mantissa: i32) -> i16 {
-    if mantissa >= i32::MAX - (1 << 15) {
-        i16::MAX
-    } else {
-        ((mantissa + (1 << 15)) >> 16) as i16
-    }
+    if mantissa >= i32::MAX - (1 << 15) { i16::MAX } else { ((mantissa + (1 << 15)) >> 16) as i16 }
 }
 
 /// The multiplier that brings an input difference of SOFTMAX to Q`integer_bits` (`PreprocessSoftmaxScaling`).
@@ -189,8 +165,7 @@ pub fn softmax_scaling(beta: f64, input_scale: f64, integer_bits: i32) -> Multip
 
 /// The largest input whose rescaled form still fits Q`integer_bits` (`CalculateInputRadius` with 31 bits in total).
 pub fn input_radius(integer_bits: i32, left_shift: i32) -> i32 {
-    let max = f64::from((1i32 << integer_bits) - 1) * ldexp(1.0, 31 - integer_bits)
-        / ldexp(1.0, left_shift);
+    let max = f64::from((1i32 << integer_bits) - 1) * ldexp(1.0, 31 - integer_bits) / ldexp(1.0, left_shift);
     max.floor() as i32
 }
 
@@ -200,52 +175,23 @@ mod tests {
 
     #[test]
     fn multiplier_splits_like_quantize_multiplier() {
-        assert_eq!(
-            Multiplier::from_real(1.0),
-            Multiplier {
-                mantissa: 1 << 30,
-                shift: 1
-            }
-        );
-        assert_eq!(
-            Multiplier::from_real(0.5),
-            Multiplier {
-                mantissa: 1 << 30,
-                shift: 0
-            }
-        );
+        assert_eq!(Multiplier::from_real(1.0), Multiplier { mantissa: 1 << 30, shift: 1 });
+        assert_eq!(Multiplier::from_real(0.5), Multiplier { mantissa: 1 << 30, shift: 0 });
         assert_eq!(Multiplier::from_real(1e-30), Multiplier::default());
         // The largest double below 1 rounds up to 2^31 and is halved.
-        assert_eq!(
-            Multiplier::from_real(1.0 - f64::EPSILON / 2.0),
-            Multiplier {
-                mantissa: 1 << 30,
-                shift: 1
-            }
-        );
+        assert_eq!(Multiplier::from_real(1.0 - f64::EPSILON / 2.0), Multiplier { mantissa: 1 << 30, shift: 1 });
     }
 
     #[test]
     fn rounding_shift_is_half_away_from_zero() {
-        for (x, e, want) in [
-            (5, 1, 3),
-            (-5, 1, -3),
-            (-6, 2, -2),
-            (6, 2, 2),
-            (-1, 1, -1),
-            (7, 0, 7),
-            (i32::MIN, 31, -1),
-        ] {
+        for (x, e, want) in [(5, 1, 3), (-5, 1, -3), (-6, 2, -2), (6, 2, 2), (-1, 1, -1), (7, 0, 7), (i32::MIN, 31, -1)] {
             assert_eq!(rounding_divide_by_pot(x, e), want, "{x} / 2^{e}");
         }
     }
 
     #[test]
     fn high_product_is_half_up() {
-        assert_eq!(
-            saturating_rounding_doubling_high_mul(i32::MIN, i32::MIN),
-            i32::MAX
-        );
+        assert_eq!(saturating_rounding_doubling_high_mul(i32::MIN, i32::MIN), i32::MAX);
         assert_eq!(saturating_rounding_doubling_high_mul(-1, 1 << 30), 0);
         assert_eq!(saturating_rounding_doubling_high_mul(1, 1 << 30), 1);
         assert_eq!(saturating_rounding_doubling_high_mul(-3, 1 << 30), -1);
@@ -259,10 +205,7 @@ mod tests {
             for x in [-12345, -1, 0, 1, 777, 99_999] {
                 let exact = f64::from(x) * real;
                 assert!((f64::from(m.apply(x)) - exact).abs() <= 1.0, "{x} * {real}");
-                assert!(
-                    (f64::from(m.apply_i64(x.into())) - exact).abs() <= 0.5 + exact.abs() / 32768.0,
-                    "{x} * {real}"
-                );
+                assert!((f64::from(m.apply_i64(x.into())) - exact).abs() <= 0.5 + exact.abs() / 32768.0, "{x} * {real}");
             }
         }
     }

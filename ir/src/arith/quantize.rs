@@ -12,10 +12,7 @@ pub struct Affine {
 impl Affine {
     /// Symmetric parameters.
     pub fn symmetric(scale: f32) -> Self {
-        Self {
-            scale,
-            zero_point: 0,
-        }
+        Self { scale, zero_point: 0 }
     }
 
     /// `(q - zero_point) * scale`: the difference is exact, the product is rounded once, to `f32` (DEQUANTIZE multiplies in
@@ -51,10 +48,7 @@ mod tests {
 
     #[test]
     fn quantization_rounds_half_away_and_saturates() {
-        let a = Affine {
-            scale: 0.5,
-            zero_point: -3,
-        };
+        let a = Affine { scale: 0.5, zero_point: -3 };
         assert_eq!(quantize(0.25, a), -2);
         assert_eq!(quantize(-0.25, a), -4);
         assert_eq!(quantize_saturating(1e9, a, -128, 127), 127);

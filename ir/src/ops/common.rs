@@ -52,10 +52,8 @@ pub(super) fn window_output(padding: Padding, input: usize, filter: usize, strid
     if stride == 0 || dilation == 0 || filter == 0 {
         return Err(invalid("stride, dilation and filter size must be positive"));
     }
-    let effective = (filter - 1)
-        .checked_mul(dilation)
-        .and_then(|f| f.checked_add(1))
-        .ok_or_else(|| invalid("the dilated filter size overflows"))?;
+    let effective =
+        (filter - 1).checked_mul(dilation).and_then(|f| f.checked_add(1)).ok_or_else(|| invalid("the dilated filter size overflows"))?;
     match padding {
         Padding::Same => Ok(input.div_ceil(stride)),
         Padding::Valid if input < effective => Ok(0),

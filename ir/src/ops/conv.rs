@@ -106,7 +106,9 @@ fn transpose_conv(op: &TransposeConv, cx: &InferCx<'_>) -> Result<Vec<Inferred>,
     }
     for (input, output, filter, stride) in [(h, ho, kh, op.stride[0]), (w, wo, kw, op.stride[1])] {
         if window_output(op.padding, output, filter, stride, 1)? != input {
-            return Err(invalid(format!("an output of {output} with filter {filter} and stride {stride} does not come from an input of {input}")));
+            return Err(invalid(format!(
+                "an output of {output} with filter {filter} and stride {stride} does not come from an input of {input}"
+            )));
         }
     }
     let shape = keep_dynamic(cx.shape(2)?, sizes, &[0]);

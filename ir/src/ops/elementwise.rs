@@ -118,7 +118,13 @@ impl BinaryKind {
     /// Whether swapping the operands changes nothing.
     pub fn is_commutative(self) -> bool {
         match self {
-            Self::Add | Self::Mul | Self::Maximum | Self::Minimum | Self::SquaredDifference | Self::LogicalAnd | Self::LogicalOr
+            Self::Add
+            | Self::Mul
+            | Self::Maximum
+            | Self::Minimum
+            | Self::SquaredDifference
+            | Self::LogicalAnd
+            | Self::LogicalOr
             | Self::BitwiseXor => true,
             Self::Sub | Self::Div | Self::FloorDiv | Self::FloorMod | Self::Pow | Self::Atan2 | Self::RightShift => false,
         }

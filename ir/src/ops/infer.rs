@@ -127,7 +127,10 @@ impl<'a> InferCx<'a> {
 
     /// Sizes that operand `index` holds.
     pub fn sizes(&self, index: usize) -> Result<Vec<usize>, InferError> {
-        self.ints(index)?.into_iter().map(|v| usize::try_from(v).map_err(|_| invalid(format!("negative size {v} in operand {index}")))).collect()
+        self.ints(index)?
+            .into_iter()
+            .map(|v| usize::try_from(v).map_err(|_| invalid(format!("negative size {v} in operand {index}"))))
+            .collect()
     }
 }
 
@@ -156,7 +159,6 @@ pub(super) fn axis_index(axis: i64, rank: usize) -> Result<usize, InferError> {
 /// NumPy broadcasting of shapes, aligned at the innermost axis; dynamic axes stay dynamic.
 pub fn broadcast(a: &Shape, b: &Shape) -> Result<Shape, InferError> {
     let rank = a.rank().max(b.rank());
-    let mut result = Shape::new(vec![1; rank]);
     let mut dims = vec![1; rank];
     let mut names: Vec<Option<&str>> = vec![None; rank];
     for shape in [a, b] {
@@ -171,16 +173,12 @@ pub fn broadcast(a: &Shape, b: &Shape) -> Result<Shape, InferError> {
             names[skip + axis] = names[skip + axis].or(shape.dynamic(axis));
         }
     }
-    if names.iter().any(Option::is_some) {
-        result = Shape::new(dims);
-        for (axis, name) in names.into_iter().enumerate() {
-            if let Some(name) = name {
-                result = result.with_dynamic(axis, name);
-            }
+    let mut result = Shape::new(dims);
+    for (axis, name) in names.into_iter().enumerate() {
+        if let Some(name) = name {
+            result = result.with_dynamic(axis, name);
         }
-        return Ok(result);
     }
-    result = Shape::new(dims);
     Ok(result)
 }
 

@@ -49,8 +49,7 @@ pub use pad::{MirrorMode, MirrorPad, Pad, PadV2};
 pub use pool::{Pool2d, PoolKind};
 pub use quantize::{Densify, Dequantize, FakeQuant, Quantize};
 pub use recurrent::{
-    BidirectionalSequenceLstm, BidirectionalSequenceRnn, Lstm, LstmKernel, Rnn, Svdf, UnidirectionalSequenceLstm,
-    UnidirectionalSequenceRnn,
+    BidirectionalSequenceLstm, BidirectionalSequenceRnn, Lstm, LstmKernel, Rnn, Svdf, UnidirectionalSequenceLstm, UnidirectionalSequenceRnn,
 };
 pub use reduce::{Arg, ArgKind, Cumsum, Reduce, ReduceKind, SegmentSum, TopkV2, Unique, UnsortedSegment, UnsortedSegmentKind};
 pub use resize::{ResizeBilinear, ResizeNearestNeighbor};

@@ -120,12 +120,7 @@ impl StridedSlice {
         };
         let distance = if step > 0 { stop - start } else { start - stop };
         let count = if distance <= 0 { 0 } else { (distance - 1) / step.saturating_abs() + 1 };
-        Ok(SliceRange {
-            start: usize::try_from(start).unwrap_or(0),
-            step,
-            count: usize::try_from(count).unwrap_or(0),
-            shrink: false,
-        })
+        Ok(SliceRange { start: usize::try_from(start).unwrap_or(0), step, count: usize::try_from(count).unwrap_or(0), shrink: false })
     }
 }
 

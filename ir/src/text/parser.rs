@@ -250,7 +250,9 @@ impl Parser<'_> {
         let hash = self.cursor.hex()?;
         self.cursor.expect(")")?;
         let end = offset.checked_add(length).filter(|&end| end <= self.blobs.len());
-        let end = end.ok_or_else(|| here.error("the blob is not in the side file").with_help("give the .bin file that was written with this text"))?;
+        let end = end.ok_or_else(|| {
+            here.error("the blob is not in the side file").with_help("give the .bin file that was written with this text")
+        })?;
         let bytes = self.blobs.slice(offset..end);
         if blob_hash(&bytes) != hash {
             return Err(here.error("the blob's bytes have another hash: the side file belongs to another text"));
@@ -277,11 +279,8 @@ impl Parser<'_> {
         } else {
             None
         };
-        let loc = if self.cursor.eat_word("loc") {
-            self.list("(", ")", |p| p.cursor.string())?.into_iter().collect()
-        } else {
-            Loc::unknown()
-        };
+        let loc =
+            if self.cursor.eat_word("loc") { self.list("(", ")", |p| p.cursor.string())?.into_iter().collect() } else { Loc::unknown() };
         Ok(Declared { ty, range, sparsity, loc })
     }
 

@@ -186,9 +186,8 @@ fn printable(elem: ElementType, constant: &Constant) -> Option<Vec<String>> {
 }
 
 fn print_signature(signature: &Signature, out: &mut String) -> fmt::Result {
-    let pairs = |pairs: &[(String, usize)]| {
-        pairs.iter().map(|(name, index)| format!("{} = {index}", Quoted(name))).collect::<Vec<_>>().join(", ")
-    };
+    let pairs =
+        |pairs: &[(String, usize)]| pairs.iter().map(|(name, index)| format!("{} = {index}", Quoted(name))).collect::<Vec<_>>().join(", ");
     writeln!(
         out,
         "signature {} = @{}({}) -> ({})",

@@ -99,7 +99,11 @@ fn check_operation(module: &Module, graph: &Graph, operation: &Operation) -> Res
         let ty = graph.ty(result);
         let unknown = !ty.shape.is_ranked() || !shape.is_ranked();
         if ty.elem != *elem || (!unknown && ty.shape.dims() != shape.dims()) {
-            return Err(format!("{} is declared {ty}, the operation computes {}", graph.value_name(result), Type::new(*elem, shape.clone())));
+            return Err(format!(
+                "{} is declared {ty}, the operation computes {}",
+                graph.value_name(result),
+                Type::new(*elem, shape.clone())
+            ));
         }
     }
     Ok(())

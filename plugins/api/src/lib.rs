@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The doors of Octet: traits for passes, frontends, backends and kernels, and the registries in which they are found.
+//!
+//! What ships with Octet registers through the same doors as what third parties write. A crate registers a static item with
+//! [`register_pass!`], [`register_frontend!`], [`register_backend!`] or [`register_kernel!`]; the program that links the crate finds it through
+//! [`Registry`]. This crate never does any work of its own and depends on the IR alone.
+
+mod backend;
+mod data;
+mod frontend;
+mod kernel;
+mod pass;
+mod registry;
+
+pub use backend::{Artifact, Backend, BackendEntry};
+pub use data::{DataSource, Dataset, Samples, Tensor};
+pub use frontend::{Frontend, FrontendEntry};
+pub use kernel::{Kernel, KernelEntry};
+pub use pass::{Observer, Options, Pass, PassContext, PassEntry};
+pub use registry::{Entry, Registry};
+
+#[doc(hidden)]
+pub use inventory;
+pub use octet_ir as ir;

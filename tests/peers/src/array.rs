@@ -101,29 +101,11 @@ impl Array {
             Element::Bool | Element::U8 => self.bytes.iter().map(|&b| f64::from(b)).collect(),
             Element::I8 => self.to_i8()?.into_iter().map(f64::from).collect(),
             Element::I16 => self.to_i16()?.into_iter().map(f64::from).collect(),
-            Element::U16 => self
-                .bytes
-                .as_chunks()
-                .0
-                .iter()
-                .map(|c| f64::from(u16::from_le_bytes(*c)))
-                .collect(),
+            Element::U16 => self.bytes.as_chunks().0.iter().map(|c| f64::from(u16::from_le_bytes(*c))).collect(),
             Element::I32 => self.to_i32()?.into_iter().map(f64::from).collect(),
-            Element::U32 => self
-                .bytes
-                .as_chunks()
-                .0
-                .iter()
-                .map(|c| f64::from(u32::from_le_bytes(*c)))
-                .collect(),
+            Element::U32 => self.bytes.as_chunks().0.iter().map(|c| f64::from(u32::from_le_bytes(*c))).collect(),
             Element::I64 => self.to_i64()?.into_iter().map(|v| v as f64).collect(),
-            Element::U64 => self
-                .bytes
-                .as_chunks()
-                .0
-                .iter()
-                .map(|c| u64::from_le_bytes(*c) as f64)
-                .collect(),
+            Element::U64 => self.bytes.as_chunks().0.iter().map(|c| u64::from_le_bytes(*c) as f64).collect(),
             Element::F32 => self.to_f32()?.into_iter().map(f64::from).collect(),
             Element::F64 => self.to_f64()?,
             Element::F16 => return None,
@@ -142,10 +124,7 @@ pub fn read_npz(path: &Path) -> Result<BTreeMap<String, Array>, String> {
     let names: Vec<String> = archive.array_names().map(ToOwned::to_owned).collect();
     let mut arrays = BTreeMap::new();
     for name in names {
-        let npy = archive
-            .by_name(&name)
-            .map_err(|e| told(&e))?
-            .ok_or_else(|| told(&"an entry vanished"))?;
+        let npy = archive.by_name(&name).map_err(|e| told(&e))?.ok_or_else(|| told(&"an entry vanished"))?;
         let array = read_npy(npy).map_err(|e| told(&format!("{name}: {e}")))?;
         arrays.insert(name, array);
     }
@@ -153,11 +132,7 @@ pub fn read_npz(path: &Path) -> Result<BTreeMap<String, Array>, String> {
 }
 
 fn read_npy<R: Read>(npy: NpyFile<R>) -> Result<Array, String> {
-    let shape: Vec<usize> = npy
-        .shape()
-        .iter()
-        .map(|&n| usize::try_from(n).map_err(|e| e.to_string()))
-        .collect::<Result<_, _>>()?;
+    let shape: Vec<usize> = npy.shape().iter().map(|&n| usize::try_from(n).map_err(|e| e.to_string())).collect::<Result<_, _>>()?;
     if npy.order() != Order::C && shape.len() > 1 {
         return Err("not in C order".into());
     }
@@ -177,10 +152,7 @@ fn read_npy<R: Read>(npy: NpyFile<R>) -> Result<Array, String> {
         "<f8" => Element::F64,
         other => return Err(format!("elements of type {other}")),
     };
-    fn all<R: Read, T: Deserialize, const N: usize>(
-        npy: NpyFile<R>,
-        to: fn(T) -> [u8; N],
-    ) -> Result<Vec<u8>, String> {
+    fn all<R: Read, T: Deserialize, const N: usize>(npy: NpyFile<R>, to: fn(T) -> [u8; N]) -> Result<Vec<u8>, String> {
         let values: Vec<T> = npy.into_vec().map_err(|e| e.to_string())?;
         Ok(values.into_iter().flat_map(to).collect())
     }
@@ -198,11 +170,7 @@ fn read_npy<R: Read>(npy: NpyFile<R>) -> Result<Array, String> {
         Element::F32 => all(npy, f32::to_le_bytes)?,
         Element::F64 => all(npy, f64::to_le_bytes)?,
     };
-    Ok(Array {
-        element,
-        shape,
-        bytes,
-    })
+    Ok(Array { element, shape, bytes })
 }
 
 /// Writes arrays to an `.npz` file that [`read_npz`] and NumPy read.
@@ -219,11 +187,7 @@ pub fn write_npz(path: &Path, arrays: &BTreeMap<String, Array>) -> Result<(), St
     Ok(())
 }
 
-fn write_npy<W: std::io::Write + Seek>(
-    npz: &mut NpzWriter<W>,
-    name: &str,
-    array: &Array,
-) -> Result<(), String> {
+fn write_npy<W: std::io::Write + Seek>(npz: &mut NpzWriter<W>, name: &str, array: &Array) -> Result<(), String> {
     let shape: Vec<u64> = array.shape.iter().map(|&n| n as u64).collect();
     fn all<W: std::io::Write + Seek, T: AutoSerialize, const N: usize>(
         npz: &mut NpzWriter<W>,
@@ -239,9 +203,7 @@ fn write_npy<W: std::io::Write + Seek>(
             .shape(shape)
             .begin_nd()
             .map_err(|e| e.to_string())?;
-        writer
-            .extend(bytes.as_chunks().0.iter().map(|c| from(*c)))
-            .map_err(|e| e.to_string())?;
+        writer.extend(bytes.as_chunks().0.iter().map(|c| from(*c))).map_err(|e| e.to_string())?;
         writer.finish().map_err(|e| e.to_string())
     }
     let b = &array.bytes;
@@ -270,13 +232,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.npz");
         let arrays = BTreeMap::from([
-            (
-                "f".to_owned(),
-                Array::from_f32(
-                    &[2, 3],
-                    &[0.0, -1.5, f32::MIN_POSITIVE, 3.0, 4.0, f32::INFINITY],
-                ),
-            ),
+            ("f".to_owned(), Array::from_f32(&[2, 3], &[0.0, -1.5, f32::MIN_POSITIVE, 3.0, 4.0, f32::INFINITY])),
             ("i".to_owned(), Array::from_i8(&[1, 4], &[-128, -1, 0, 127])),
             ("wide".to_owned(), Array::from_i64(&[], &[i64::MIN])),
         ]);

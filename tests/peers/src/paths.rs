@@ -9,10 +9,7 @@ use std::path::{Path, PathBuf};
 #[must_use]
 pub fn workspace_root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors()
-        .nth(2)
-        .expect("tests/peers lies two folders below the root")
-        .to_path_buf()
+    here.ancestors().nth(2).expect("tests/peers lies two folders below the root").to_path_buf()
 }
 
 /// The Python environment with the pinned peers: `$OCTET_PEERS`, or `target/peers` of the workspace.

@@ -45,14 +45,7 @@ impl Peers {
 
     fn in_folder(folder: &Path, command: &str) -> Result<Self, String> {
         let python = folder.join("bin/python");
-        if python.is_file() {
-            Ok(Self { python })
-        } else {
-            Err(format!(
-                "no Python environment in {}: run `{command}`",
-                folder.display()
-            ))
-        }
+        if python.is_file() { Ok(Self { python }) } else { Err(format!("no Python environment in {}: run `{command}`", folder.display())) }
     }
 
     /// A program of the environment, such as `flatc`.
@@ -77,31 +70,21 @@ impl Peers {
         let folder = tempfile::tempdir().map_err(|e| format!("no temporary folder: {e}"))?;
         let asked = folder.path().join("jobs.json");
         let answered = folder.path().join("results.jsonl");
-        std::fs::write(&asked, Value::from(jobs).to_string())
-            .map_err(|e| format!("{}: {e}", asked.display()))?;
+        std::fs::write(&asked, Value::from(jobs).to_string()).map_err(|e| format!("{}: {e}", asked.display()))?;
         let output = Command::new(&self.python)
             .arg(driver())
             .args([&asked, &answered])
             .output()
             .map_err(|e| format!("{}: {e}", self.python.display()))?;
         if !output.status.success() {
-            return Err(format!(
-                "peers.py: {}\n{}",
-                output.status,
-                String::from_utf8_lossy(&output.stderr)
-            ));
+            return Err(format!("peers.py: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr)));
         }
-        let text = std::fs::read_to_string(&answered)
-            .map_err(|e| format!("{}: {e}", answered.display()))?;
+        let text = std::fs::read_to_string(&answered).map_err(|e| format!("{}: {e}", answered.display()))?;
         let answers: Vec<Answer> = text.lines().map(answer).collect::<Result<_, _>>()?;
         if answers.len() == jobs.len() {
             Ok(answers)
         } else {
-            Err(format!(
-                "peers.py gave {} answers to {} jobs",
-                answers.len(),
-                jobs.len()
-            ))
+            Err(format!("peers.py gave {} answers to {} jobs", answers.len(), jobs.len()))
         }
     }
 }
@@ -114,22 +97,10 @@ fn driver() -> PathBuf {
 fn answer(line: &str) -> Result<Answer, String> {
     let value: Value = serde_json::from_str(line).map_err(|e| format!("peers.py: {e}: {line}"))?;
     let flag = |name: &str| value.get(name).and_then(Value::as_bool).unwrap_or(false);
-    let text = |name: &str| {
-        value
-            .get(name)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .trim()
-            .to_owned()
-    };
+    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().trim().to_owned();
     let error = match (text("error"), text("stderr")) {
         (error, stderr) if stderr.is_empty() => error,
         (error, stderr) => format!("{error}\n{stderr}"),
     };
-    Ok(Answer {
-        ok: flag("ok"),
-        crashed: flag("crashed"),
-        error,
-        value,
-    })
+    Ok(Answer { ok: flag("ok"), crashed: flag("crashed"), error, value })
 }

@@ -55,16 +55,10 @@ impl Report {
 
 /// Runs the named benchmarks, or all. Fails if a bar is missed, after everything is measured.
 pub(crate) fn bench(names: &[String], rounds: usize, write: bool) -> Outcome {
-    const ALL: [(&str, fn(&Tools, &mut Report) -> Outcome); 4] = [
-        ("compile", compile),
-        ("memory", memory),
-        ("calibrate", calibrate),
-        ("inference", inference),
-    ];
+    const ALL: [(&str, fn(&Tools, &mut Report) -> Outcome); 4] =
+        [("compile", compile), ("memory", memory), ("calibrate", calibrate), ("inference", inference)];
     if let Some(unknown) = names.iter().find(|n| ALL.iter().all(|(name, _)| name != n)) {
-        return Err(format!(
-            "no benchmark {unknown}; there are compile, memory, calibrate, inference"
-        ));
+        return Err(format!("no benchmark {unknown}; there are compile, memory, calibrate, inference"));
     }
     setup(false)?;
     let folder = workspace_root().join("target/bench");
@@ -80,10 +74,7 @@ pub(crate) fn bench(names: &[String], rounds: usize, write: bool) -> Outcome {
     if tools.full.is_none() {
         println!("TensorFlow is not measured: `cargo xtask setup --full` installs it");
     }
-    let mut report = Report {
-        page: String::new(),
-        missed: 0,
-    };
+    let mut report = Report { page: String::new(), missed: 0 };
     for (name, run) in ALL {
         if names.is_empty() || names.iter().any(|n| n == name) {
             run(&tools, &mut report)?;
@@ -91,18 +82,9 @@ pub(crate) fn bench(names: &[String], rounds: usize, write: bool) -> Outcome {
     }
     println!("{} bar(s) missed", report.missed);
     if write {
-        write_page(
-            "bench.md",
-            "Octet beside its peers",
-            "cargo xtask bench --write",
-            &report.page,
-        )?;
+        write_page("bench.md", "Octet beside its peers", "cargo xtask bench --write", &report.page)?;
     }
-    if report.missed == 0 {
-        Ok(())
-    } else {
-        Err(format!("{} bar(s) of the benchmarks missed", report.missed))
-    }
+    if report.missed == 0 { Ok(()) } else { Err(format!("{} bar(s) of the benchmarks missed", report.missed)) }
 }
 
 /// Everything that takes part.
@@ -132,10 +114,7 @@ impl Tools {
     /// What our benchmark program says of a network: JSON.
     fn ours(&self, what: &str, network: &Network) -> Outcome<Value> {
         let mut command = Command::new(&self.bench);
-        command
-            .arg(what)
-            .arg(network.model()?)
-            .arg(network.calibration()?);
+        command.arg(what).arg(network.model()?).arg(network.calibration()?);
         if let Some(scale) = network.scale {
             command.arg(format!("{scale}"));
         }
@@ -164,30 +143,15 @@ fn peak(costs: &[Cost]) -> f64 {
 
 /// Whole processes: float `.tflite` and data in, int8 file out, interpreter start and imports included.
 fn compile(tools: &Tools, report: &mut Report) -> Outcome {
-    let mut table = Table::new(&[
-        "network",
-        "by",
-        "median s",
-        "peak MiB",
-        "octet is faster by",
-        "bar",
-    ]);
+    let mut table = Table::new(&["network", "by", "median s", "peak MiB", "octet is faster by", "bar"]);
     for network in networks(&COMPILED.map(ToOwned::to_owned))? {
         let out = tools.folder.join(format!("{}.octet.tflite", network.name));
         let lq = tools.job("lq_quantize", network, &json!({}))?;
         let best = tools.job("lq_quantize", network, &json!({"best": true}))?;
         let mut contenders = vec![
-            (
-                "octet",
-                octet::compile(&tools.octet, network, "int8-only", &out)?,
-                None,
-            ),
+            ("octet", octet::compile(&tools.octet, network, "int8-only", &out)?, None),
             ("litert-quantizer", tools.peers.one(&lq), Some(COMPILE_LQ)),
-            (
-                "litert-quantizer, profiler, 1 thread",
-                tools.peers.one(&best),
-                None,
-            ),
+            ("litert-quantizer, profiler, 1 thread", tools.peers.one(&best), None),
         ];
         if let Some(full) = &tools.full {
             let job = tools.job("tf_quantize", network, &json!({}))?;
@@ -202,19 +166,13 @@ fn compile(tools: &Tools, report: &mut Report) -> Outcome {
         let ours = costs.first().map_or(f64::NAN, |c| seconds(c));
         for ((name, _, bar), costs) in contenders.iter().zip(&costs) {
             let ratio = seconds(costs) / ours;
-            let bar = bar.map_or_else(String::new, |b| {
-                format!("{} >= {b}", report.bar(ratio >= b))
-            });
+            let bar = bar.map_or_else(String::new, |b| format!("{} >= {b}", report.bar(ratio >= b)));
             table.row(vec![
                 network.name.to_owned(),
                 (*name).to_owned(),
                 format!("{:.4}", seconds(costs)),
                 format!("{:.0}", peak(costs)),
-                if *name == "octet" {
-                    "-".into()
-                } else {
-                    format!("{ratio:.1}")
-                },
+                if *name == "octet" { "-".into() } else { format!("{ratio:.1}") },
                 bar,
             ]);
         }
@@ -233,24 +191,11 @@ fn memory(tools: &Tools, report: &mut Report) -> Outcome {
     let mut table = Table::new(&["network", "peak MiB", "bar"]);
     for network in &NETWORKS {
         let out = tools.folder.join(format!("{}.octet.tflite", network.name));
-        let cost = process(&mut octet::compile(
-            &tools.octet,
-            network,
-            "int8-only",
-            &out,
-        )?)?;
+        let cost = process(&mut octet::compile(&tools.octet, network, "int8-only", &out)?)?;
         let bar = report.bar(cost.peak_mib <= MEMORY);
-        table.row(vec![
-            network.name.to_owned(),
-            format!("{:.1}", cost.peak_mib),
-            format!("{bar} <= {MEMORY}"),
-        ]);
+        table.row(vec![network.name.to_owned(), format!("{:.1}", cost.peak_mib), format!("{bar} <= {MEMORY}")]);
     }
-    report.add(
-        "Peak memory of `octet compile --quantize int8-only`",
-        &table,
-        "Resident set, as the kernel counts it.",
-    );
+    report.add("Peak memory of `octet compile --quantize int8-only`", &table, "Resident set, as the kernel counts it.");
     Ok(())
 }
 
@@ -260,21 +205,13 @@ fn calibrate(tools: &Tools, report: &mut Report) -> Outcome {
     for network in networks(&CALIBRATED.map(ToOwned::to_owned))? {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         // Enough samples that neither measures its start: about half a second of litert-quantizer.
-        let job = tools.job(
-            "lq_calibrate",
-            network,
-            &json!({"best": true, "rounds": 3, "repeat": 4}),
-        )?;
+        let job = tools.job("lq_calibrate", network, &json!({"best": true, "rounds": 3, "repeat": 4}))?;
         for _ in 0..tools.rounds {
             ours.push(rate(&tools.ours("calibrate", network)?)?);
             theirs.push(rate(&tools.theirs(&job)?)?);
         }
         let ratio = median(&ours) / median(&theirs);
-        let bar = if network.name == "mnist_cnn" {
-            String::new()
-        } else {
-            format!("{} >= {CALIBRATE}", report.bar(ratio >= CALIBRATE))
-        };
+        let bar = if network.name == "mnist_cnn" { String::new() } else { format!("{} >= {CALIBRATE}", report.bar(ratio >= CALIBRATE)) };
         table.row(vec![
             network.name.to_owned(),
             format!("{:.0}", median(&ours)),
@@ -293,12 +230,7 @@ fn calibrate(tools: &Tools, report: &mut Report) -> Outcome {
 
 /// Samples/s of the fastest of the seconds that an answer lists.
 fn rate(answer: &Value) -> Outcome<f64> {
-    let seconds: Vec<f64> = answer["seconds"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_f64)
-        .collect();
+    let seconds: Vec<f64> = answer["seconds"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
     let best = seconds.iter().copied().fold(f64::INFINITY, f64::min);
     match answer["samples"].as_f64() {
         Some(samples) if best.is_finite() && best > 0.0 => Ok(samples / best),
@@ -308,13 +240,7 @@ fn rate(answer: &Value) -> Outcome<f64> {
 
 /// Milliseconds of one float inference on one thread.
 fn inference(tools: &Tools, report: &mut Report) -> Outcome {
-    let mut table = Table::new(&[
-        "network",
-        "octet ms",
-        "LiteRT XNNPACK ms",
-        "octet takes",
-        "bar",
-    ]);
+    let mut table = Table::new(&["network", "octet ms", "LiteRT XNNPACK ms", "octet takes", "bar"]);
     for network in networks(&INFERRED.map(ToOwned::to_owned))? {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         let job = tools.job("litert_speed", network, &json!({"rounds": 1}))?;
@@ -332,24 +258,11 @@ fn inference(tools: &Tools, report: &mut Report) -> Outcome {
             format!("{bar} <= {INFERENCE}"),
         ]);
     }
-    report.add(
-        "Float inference, one thread",
-        &table,
-        "Batch 1; only the invocation is inside the clock.",
-    );
+    report.add("Float inference, one thread", &table, "Batch 1; only the invocation is inside the clock.");
     Ok(())
 }
 
 fn millis(answer: &Value) -> Outcome<f64> {
-    let rounds: Vec<f64> = answer["ms"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_f64)
-        .collect();
-    if rounds.is_empty() {
-        Err(format!("no time in {answer}"))
-    } else {
-        Ok(median(&rounds))
-    }
+    let rounds: Vec<f64> = answer["ms"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
+    if rounds.is_empty() { Err(format!("no time in {answer}")) } else { Ok(median(&rounds)) }
 }

@@ -85,11 +85,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Test { full, only } => test::test(full, only.as_deref()),
         Task::Setup { full } => setup::setup(full),
-        Task::Bench {
-            names,
-            rounds,
-            write,
-        } => bench::bench(&names, rounds, write),
+        Task::Bench { names, rounds, write } => bench::bench(&names, rounds, write),
         Task::Table { models, write } => table::table(&models, write),
         Task::Schema { check } => schema::schema(check),
         Task::Fuzz { seconds, target } => fuzz::fuzz(seconds, target.as_deref()),

@@ -19,10 +19,7 @@ pub(crate) struct Cost {
 /// Runs a process to its end and measures it; its output goes nowhere. Fails if it does.
 pub(crate) fn process(command: &mut Command) -> Outcome<Cost> {
     let told = format!("{command:?}");
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let start = Instant::now();
     let child = command.spawn().map_err(|e| format!("{told}: {e}"))?;
     let ended = child.wait4().map_err(|e| format!("{told}: {e}"))?;
@@ -30,10 +27,7 @@ pub(crate) fn process(command: &mut Command) -> Outcome<Cost> {
     if !ended.status.success() {
         return Err(format!("{told}: {}", ended.status));
     }
-    Ok(Cost {
-        seconds,
-        peak_mib: ended.rusage.maxrss as f64 / f64::from(1 << 20),
-    })
+    Ok(Cost { seconds, peak_mib: ended.rusage.maxrss as f64 / f64::from(1 << 20) })
 }
 
 /// The middle value; of an even number, the mean of the middle two.

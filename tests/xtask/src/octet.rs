@@ -10,28 +10,15 @@ use crate::zoo::Network;
 
 /// Builds a release binary of a package and gives its path.
 pub(crate) fn build(package: &str) -> Outcome<PathBuf> {
-    run(&mut cargo(&[
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        package,
-        "--bin",
-        package,
-    ]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| workspace_root().join("target"), PathBuf::from);
+    run(&mut cargo(&["build", "--quiet", "--release", "--package", package, "--bin", package]))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace_root().join("target"), PathBuf::from);
     Ok(target.join("release").join(package))
 }
 
 /// `octet compile` of a network with its calibration data.
 pub(crate) fn compile(octet: &Path, network: &Network, mode: &str, out: &Path) -> Outcome<Command> {
     let mut compile = command(octet, &["compile"]);
-    compile
-        .arg(network.model()?)
-        .arg("-o")
-        .arg(out)
-        .args(["--quantize", mode, "--quiet"]);
+    compile.arg(network.model()?).arg("-o").arg(out).args(["--quantize", mode, "--quiet"]);
     compile.arg("--data").arg(network.calibration()?);
     if let Some(scale) = network.scale {
         compile.args(["--preprocess", &format!("scale={scale}")]);

@@ -13,9 +13,7 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(head: &[&str]) -> Self {
-        Self {
-            rows: vec![head.iter().map(ToString::to_string).collect()],
-        }
+        Self { rows: vec![head.iter().map(ToString::to_string).collect()] }
     }
 
     pub(crate) fn row(&mut self, cells: Vec<String>) {
@@ -24,16 +22,8 @@ impl Table {
 
     pub(crate) fn text(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..columns)
-            .map(|c| {
-                self.rows
-                    .iter()
-                    .filter_map(|r| r.get(c))
-                    .map(|t| t.chars().count())
-                    .max()
-                    .unwrap_or(0)
-            })
-            .collect();
+        let widths: Vec<usize> =
+            (0..columns).map(|c| self.rows.iter().filter_map(|r| r.get(c)).map(|t| t.chars().count()).max().unwrap_or(0)).collect();
         let mut text = String::new();
         for (i, row) in self.rows.iter().enumerate() {
             for (cell, width) in row.iter().zip(&widths) {
@@ -62,10 +52,7 @@ pub(crate) fn write_page(name: &str, title: &str, task: &str, body: &str) -> Out
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let folder = workspace_root().join("docs/generated");
     std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    let text = format!(
-        "# {title}\n\nMade by `{task}` on {} ({cores} cores).\n\n{body}",
-        date.trim()
-    );
+    let text = format!("# {title}\n\nMade by `{task}` on {} ({cores} cores).\n\n{body}", date.trim());
     let path = folder.join(name);
     std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
     println!("wrote {}", path.display());

@@ -19,12 +19,9 @@ pub(crate) fn schema(check: bool) -> Outcome {
     let made = generate(&root.join(SCHEMA), &folder)?;
     let module = root.join(MODULE);
     if check {
-        let present =
-            std::fs::read_to_string(&module).map_err(|e| format!("{}: {e}", module.display()))?;
+        let present = std::fs::read_to_string(&module).map_err(|e| format!("{}: {e}", module.display()))?;
         if present != made {
-            return Err(format!(
-                "{MODULE} is not what {SCHEMA} gives: run `cargo xtask schema`"
-            ));
+            return Err(format!("{MODULE} is not what {SCHEMA} gives: run `cargo xtask schema`"));
         }
         return Ok(());
     }
@@ -34,9 +31,7 @@ pub(crate) fn schema(check: bool) -> Outcome {
 /// The module's text as flatc writes it.
 fn generate(schema: &Path, folder: &Path) -> Outcome<String> {
     let flatc = Peers::find()?.program("flatc");
-    run(command(flatc, &["--rust", "--gen-object-api", "-o"])
-        .arg(folder)
-        .arg(schema))?;
+    run(command(flatc, &["--rust", "--gen-object-api", "-o"]).arg(folder).arg(schema))?;
     let made = folder.join("tflite_generated.rs");
     std::fs::read_to_string(&made).map_err(|e| format!("{}: {e}", made.display()))
 }

@@ -13,8 +13,7 @@ use crate::run::{Outcome, command, output, run, succeeds};
 const PYTHONS: [&str; 4] = ["python3.11", "python3.12", "python3.13", "python3"];
 
 /// Says whether a Python has a fitting version, and can make environments with pip in them.
-const PROBE: &str =
-    "import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))";
+const PROBE: &str = "import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))";
 
 /// What Debian calls a Python that can make environments.
 const DEBIAN: [&str; 2] = ["python3", "python3-venv"];
@@ -34,9 +33,7 @@ fn environment(folder: &Path, requirements: &str) -> Outcome {
     let wanted = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
     let stamp = folder.join("octet-requirements.txt");
     let python = folder.join("bin/python");
-    if python.is_file()
-        && std::fs::read_to_string(&stamp).is_ok_and(|made_from| made_from == wanted)
-    {
+    if python.is_file() && std::fs::read_to_string(&stamp).is_ok_and(|made_from| made_from == wanted) {
         return Ok(());
     }
     println!("setup: {requirements} -> {}", folder.display());
@@ -46,31 +43,15 @@ fn environment(folder: &Path, requirements: &str) -> Outcome {
         std::fs::remove_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     }
     run(command(&base, &["-m", "venv"]).arg(folder))?;
-    run(command(
-        &python,
-        &[
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--pre",
-            "--no-deps",
-        ],
-    )
-    .args(["--only-binary=:all:", "--retries", "5", "--requirement"])
-    .arg(&file))?;
+    run(command(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--pre", "--no-deps"])
+        .args(["--only-binary=:all:", "--retries", "5", "--requirement"])
+        .arg(&file))?;
     std::fs::write(&stamp, wanted).map_err(|e| format!("{}: {e}", stamp.display()))
 }
 
 /// A Python that fits, from the path; as root on Debian it is installed where there is none.
 fn find_python() -> Outcome<PathBuf> {
-    let fitting = || {
-        PYTHONS
-            .iter()
-            .find(|p| succeeds(&mut command(p, &["-c", PROBE])))
-            .map(PathBuf::from)
-    };
+    let fitting = || PYTHONS.iter().find(|p| succeeds(&mut command(p, &["-c", PROBE]))).map(PathBuf::from);
     if let Some(python) = fitting() {
         return Ok(python);
     }
@@ -84,12 +65,7 @@ fn find_python() -> Outcome<PathBuf> {
     }
     println!("setup: apt-get install {}", DEBIAN.join(" "));
     run(&mut command("apt-get", &["update", "-qq"]))?;
-    run(command(
-        "apt-get",
-        &["install", "-y", "-qq", "--no-install-recommends"],
-    )
-    .args(DEBIAN)
-    .env("DEBIAN_FRONTEND", "noninteractive"))?;
+    run(command("apt-get", &["install", "-y", "-qq", "--no-install-recommends"]).args(DEBIAN).env("DEBIAN_FRONTEND", "noninteractive"))?;
     fitting().ok_or(missing)
 }
 

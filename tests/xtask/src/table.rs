@@ -22,31 +22,11 @@ struct Mode {
 }
 
 const MODES: [Mode; 5] = [
-    Mode {
-        name: "dynamic-range",
-        tf: "dyn",
-        lq: Some("dyn"),
-    },
-    Mode {
-        name: "float16",
-        tf: "fp16",
-        lq: None,
-    },
-    Mode {
-        name: "int8",
-        tf: "int8fb",
-        lq: None,
-    },
-    Mode {
-        name: "int8-only",
-        tf: "int8io",
-        lq: Some("int8"),
-    },
-    Mode {
-        name: "int16x8",
-        tf: "i16x8io",
-        lq: None,
-    },
+    Mode { name: "dynamic-range", tf: "dyn", lq: Some("dyn") },
+    Mode { name: "float16", tf: "fp16", lq: None },
+    Mode { name: "int8", tf: "int8fb", lq: None },
+    Mode { name: "int8-only", tf: "int8io", lq: Some("int8") },
+    Mode { name: "int16x8", tf: "i16x8io", lq: None },
 ];
 
 /// How far below TensorFlow's SQNR an int8-only file may be, dB.
@@ -72,10 +52,7 @@ pub(crate) fn table(models: &[String], write: bool) -> Outcome {
     let mut jobs = Vec::new();
     for network in &chosen {
         let files = files(&octet, network, &folder)?;
-        let paths: Vec<&Path> = files
-            .iter()
-            .filter_map(|e| e.file.as_deref().ok())
-            .collect();
+        let paths: Vec<&Path> = files.iter().filter_map(|e| e.file.as_deref().ok()).collect();
         jobs.push(json!({
             "op": "measure", "float": network.model()?, "models": paths, "data": network.test()?,
             "scale": network.scale, "metric": network.metric,
@@ -94,18 +71,9 @@ pub(crate) fn table(models: &[String], write: bool) -> Outcome {
     }
     println!("{missed} bar(s) missed");
     if write {
-        write_page(
-            "table.md",
-            "The zoo's float networks in every mode",
-            "cargo xtask table --write",
-            &page,
-        )?;
+        write_page("table.md", "The zoo's float networks in every mode", "cargo xtask table --write", &page)?;
     }
-    if missed == 0 {
-        Ok(())
-    } else {
-        Err(format!("{missed} bar(s) of the table missed"))
-    }
+    if missed == 0 { Ok(()) } else { Err(format!("{missed} bar(s) of the table missed")) }
 }
 
 /// Our files of one network, freshly compiled, and the peers'.
@@ -114,19 +82,11 @@ fn files(octet: &Path, network: &Network, folder: &Path) -> Outcome<Vec<Entry>> 
     for mode in &MODES {
         let out = folder.join(format!("{}.{}.tflite", network.name, mode.name));
         let ours = output(&mut octet::compile(octet, network, mode.name, &out)?).map(|_| out);
-        entries.push(Entry {
-            mode: mode.name,
-            maker: "octet",
-            file: ours,
-        });
+        entries.push(Entry { mode: mode.name, maker: "octet", file: ours });
         for (maker, name) in [("TF", Some(mode.tf)), ("LQ", mode.lq)] {
             if let Some(name) = name {
                 let file = network.peer(&maker.to_lowercase(), name)?;
-                entries.push(Entry {
-                    mode: mode.name,
-                    maker,
-                    file: file.ok_or_else(|| "refused".to_owned()),
-                });
+                entries.push(Entry { mode: mode.name, maker, file: file.ok_or_else(|| "refused".to_owned()) });
             }
         }
     }
@@ -168,76 +128,37 @@ fn section(network: &Network, files: &[Entry], answer: &Answer) -> Outcome<(Stri
     let mut table = Table::new(&["mode", "made by", "bytes", "SQNR dB", metric, "bar"]);
     let shown = |value: Option<f64>| value.map_or("-".to_owned(), |v| format!("{v:.4}"));
     let float_metric = answer.value.get("float_metric").and_then(Value::as_f64);
-    table.row(vec![
-        "float".into(),
-        "-".into(),
-        float_bytes.to_string(),
-        "-".into(),
-        shown(float_metric),
-        String::new(),
-    ]);
+    table.row(vec!["float".into(), "-".into(), float_bytes.to_string(), "-".into(), shown(float_metric), String::new()]);
     let mut missed = 0;
     for entry in files {
         let head = vec![entry.mode.to_owned(), entry.maker.to_owned()];
-        let result = entry
-            .file
-            .as_ref()
-            .map_err(Clone::clone)
-            .and_then(|path| measured(answer, path));
+        let result = entry.file.as_ref().map_err(Clone::clone).and_then(|path| measured(answer, path));
         let tf = files
             .iter()
             .find(|e| e.mode == entry.mode && e.maker == "TF")
             .and_then(|e| e.file.as_deref().ok())
             .and_then(|path| measured(answer, path).ok());
-        let bar = if entry.maker == "octet" {
-            bar(network, entry.mode, &result, tf.as_ref(), float_bytes)
-        } else {
-            None
-        };
+        let bar = if entry.maker == "octet" { bar(network, entry.mode, &result, tf.as_ref(), float_bytes) } else { None };
         missed += usize::from(bar.as_ref().is_some_and(|(pass, _)| !pass));
-        let bar = bar.map_or_else(String::new, |(pass, what)| {
-            format!("{} {what}", verdict(pass))
-        });
+        let bar = bar.map_or_else(String::new, |(pass, what)| format!("{} {what}", verdict(pass)));
         let cells = match &result {
             Ok(m) => {
-                let sqnr = if m.sqnr.is_finite() {
-                    format!("{:.2}", m.sqnr)
-                } else {
-                    "equal".into()
-                };
+                let sqnr = if m.sqnr.is_finite() { format!("{:.2}", m.sqnr) } else { "equal".into() };
                 vec![m.bytes.to_string(), sqnr, shown(m.metric), bar]
             }
             Err(reason) => {
                 let reason = reason.lines().last().unwrap_or_default().replace('|', "/");
-                vec![
-                    "-".into(),
-                    "-".into(),
-                    reason.chars().take(80).collect(),
-                    bar,
-                ]
+                vec!["-".into(), "-".into(), reason.chars().take(80).collect(), bar]
             }
         };
         table.row([head, cells].concat());
     }
     let samples = answer.value["samples"].as_u64().unwrap_or(0);
-    Ok((
-        format!(
-            "## {} ({samples} test samples)\n\n{}\n",
-            network.name,
-            table.text()
-        ),
-        missed,
-    ))
+    Ok((format!("## {} ({samples} test samples)\n\n{}\n", network.name, table.text()), missed))
 }
 
 /// The bar that a file of ours has to pass, if its mode has one on this network, and what it asks.
-fn bar(
-    network: &Network,
-    mode: &str,
-    ours: &Result<Measured, String>,
-    tf: Option<&Measured>,
-    float_bytes: u64,
-) -> Option<(bool, String)> {
+fn bar(network: &Network, mode: &str, ours: &Result<Measured, String>, tf: Option<&Measured>, float_bytes: u64) -> Option<(bool, String)> {
     let small = matches!(network.name, "sine" | "slides");
     match (mode, ours) {
         ("int8-only", Ok(ours)) => {
@@ -245,18 +166,12 @@ fn bar(
             let pass = ours.sqnr >= tf.sqnr - SQNR_SLACK && ours.bytes <= tf.bytes;
             let smaller = !small || ours.bytes < float_bytes;
             let more = if small { ", smaller than float" } else { "" };
-            Some((
-                pass && smaller,
-                format!(">= {:.2} dB, <= {} B{more}", tf.sqnr - SQNR_SLACK, tf.bytes),
-            ))
+            Some((pass && smaller, format!(">= {:.2} dB, <= {} B{more}", tf.sqnr - SQNR_SLACK, tf.bytes)))
         }
-        ("dynamic-range", Ok(ours)) if small || network.name == "mnist_dw" => Some((
-            ours.bytes < float_bytes,
-            "quantizes what shrinks (TF nothing)".into(),
-        )),
-        ("int16x8", Ok(_)) if network.name == "mnist_dw" => {
-            Some((true, "works (TF refuses)".into()))
+        ("dynamic-range", Ok(ours)) if small || network.name == "mnist_dw" => {
+            Some((ours.bytes < float_bytes, "quantizes what shrinks (TF nothing)".into()))
         }
+        ("int16x8", Ok(_)) if network.name == "mnist_dw" => Some((true, "works (TF refuses)".into())),
         (_, Ok(_)) => None,
         (_, Err(_)) => Some((false, "compiles and runs".into())),
     }

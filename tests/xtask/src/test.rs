@@ -48,10 +48,7 @@ pub(crate) fn test(full: bool, only: Option<&str>) -> Outcome {
             Verdict::Failed(reason) => {
                 failed += 1;
                 println!("{name}: {reason}");
-                format!(
-                    "{name:<14} FAILED   {seconds:>6.1} s   {}",
-                    reason.lines().next().unwrap_or_default()
-                )
+                format!("{name:<14} FAILED   {seconds:>6.1} s   {}", reason.lines().next().unwrap_or_default())
             }
             Verdict::Skipped(reason) => {
                 skipped += 1;
@@ -76,34 +73,15 @@ fn steps(full: bool) -> Vec<Step> {
         (name, Box::new(run))
     }
     let mut steps = vec![
-        step("format", || {
-            run(&mut cargo(&["fmt", "--all", "--check"])).into()
-        }),
+        step("format", || run(&mut cargo(&["fmt", "--all", "--check"])).into()),
         step("tidy", || checks::tidy::check().into()),
         step("edges", || checks::edges::check().into()),
         step("licences", || checks::licences::check().into()),
         step("schema", || schema::schema(true).into()),
-        step("clippy", || {
-            run(&mut cargo(&[
-                "clippy",
-                "--quiet",
-                "--workspace",
-                "--all-targets",
-                "--",
-                "-D",
-                "warnings",
-            ]))
-            .into()
-        }),
+        step("clippy", || run(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])).into()),
         step("tests", move || tests(full).into()),
-        step("doc tests", || {
-            run(&mut cargo(&["test", "--quiet", "--workspace", "--doc"])).into()
-        }),
-        step("docs", || {
-            run(cargo(&["doc", "--quiet", "--workspace", "--no-deps"])
-                .env("RUSTDOCFLAGS", "-D warnings"))
-            .into()
-        }),
+        step("doc tests", || run(&mut cargo(&["test", "--quiet", "--workspace", "--doc"])).into()),
+        step("docs", || run(cargo(&["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings")).into()),
         step("wasm32", wasm32),
     ];
     if full {
@@ -119,18 +97,10 @@ fn steps(full: bool) -> Vec<Step> {
 fn tests(full: bool) -> Outcome {
     let zoo = zoo().is_some();
     if !zoo {
-        println!(
-            "skipped: the tests named zoo_*, because there is no model zoo (../shared/zoo, or $OCTET_ZOO)"
-        );
+        println!("skipped: the tests named zoo_*, because there is no model zoo (../shared/zoo, or $OCTET_ZOO)");
     }
     let mut command = if succeeds(&mut cargo(&["nextest", "--version"])) {
-        let mut nextest = cargo(&[
-            "nextest",
-            "run",
-            "--workspace",
-            "--no-fail-fast",
-            "--hide-progress-bar",
-        ]);
+        let mut nextest = cargo(&["nextest", "run", "--workspace", "--no-fail-fast", "--hide-progress-bar"]);
         nextest.args(["--status-level", "slow"]);
         nextest.args(["--run-ignored", if full { "all" } else { "default" }]);
         if !zoo {
@@ -138,14 +108,7 @@ fn tests(full: bool) -> Outcome {
         }
         nextest
     } else {
-        let mut plain = cargo(&[
-            "test",
-            "--quiet",
-            "--workspace",
-            "--no-fail-fast",
-            "--all-targets",
-            "--",
-        ]);
+        let mut plain = cargo(&["test", "--quiet", "--workspace", "--no-fail-fast", "--all-targets", "--"]);
         if full {
             plain.arg("--include-ignored");
         }
@@ -160,32 +123,15 @@ fn tests(full: bool) -> Outcome {
 /// `octet-ir` must keep building for wasm32; told as skipped where that target's library is not installed.
 fn wasm32() -> Verdict {
     const TARGET: &str = "wasm32-unknown-unknown";
-    let installed = output(&mut command(
-        "rustc",
-        &["--print", "target-libdir", "--target", TARGET],
-    ))
-    .is_ok_and(|folder| std::path::Path::new(folder.trim()).is_dir());
+    let installed = output(&mut command("rustc", &["--print", "target-libdir", "--target", TARGET]))
+        .is_ok_and(|folder| std::path::Path::new(folder.trim()).is_dir());
     if installed {
-        run(&mut cargo(&[
-            "build",
-            "--quiet",
-            "--package",
-            "octet-ir",
-            "--target",
-            TARGET,
-        ]))
-        .into()
+        run(&mut cargo(&["build", "--quiet", "--package", "octet-ir", "--target", TARGET])).into()
     } else {
-        Verdict::Skipped(format!(
-            "no standard library for {TARGET}: rustup target add {TARGET}"
-        ))
+        Verdict::Skipped(format!("no standard library for {TARGET}: rustup target add {TARGET}"))
     }
 }
 
 fn with_zoo(step: impl FnOnce() -> Outcome) -> Verdict {
-    if zoo().is_some() {
-        step().into()
-    } else {
-        Verdict::Skipped("no model zoo".into())
-    }
+    if zoo().is_some() { step().into() } else { Verdict::Skipped("no model zoo".into()) }
 }

@@ -21,9 +21,7 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) fn model(&self) -> Outcome<PathBuf> {
-        Ok(folder()?
-            .join(self.folder)
-            .join(format!("{}.tflite", self.name)))
+        Ok(folder()?.join(self.folder).join(format!("{}.tflite", self.name)))
     }
 
     pub(crate) fn calibration(&self) -> Outcome<PathBuf> {
@@ -36,23 +34,14 @@ impl Network {
 
     /// What a peer (`tf` or `lq`) made of it in a mode of the peer's naming, if it did.
     pub(crate) fn peer(&self, peer: &str, mode: &str) -> Outcome<Option<PathBuf>> {
-        let path = folder()?
-            .join("peers")
-            .join(format!("{}.{peer}.{mode}.tflite", self.name));
+        let path = folder()?.join("peers").join(format!("{}.{peer}.{mode}.tflite", self.name));
         Ok(path.is_file().then_some(path))
     }
 }
 
 /// The seven float networks.
 pub(crate) const NETWORKS: [Network; 7] = [
-    Network {
-        name: "sine",
-        folder: "ours",
-        calibration: "sine_calibration.npy",
-        test: "sine_test.npz",
-        scale: None,
-        metric: Some("mse"),
-    },
+    Network { name: "sine", folder: "ours", calibration: "sine_calibration.npy", test: "sine_test.npz", scale: None, metric: Some("mse") },
     Network {
         name: "slides",
         folder: "ours",
@@ -105,16 +94,10 @@ pub(crate) const NETWORKS: [Network; 7] = [
 
 /// The networks of these names, or all.
 pub(crate) fn networks(names: &[String]) -> Outcome<Vec<&'static Network>> {
-    if let Some(unknown) = names
-        .iter()
-        .find(|n| NETWORKS.iter().all(|k| k.name != **n))
-    {
+    if let Some(unknown) = names.iter().find(|n| NETWORKS.iter().all(|k| k.name != **n)) {
         return Err(format!("no float network {unknown} in the zoo"));
     }
-    Ok(NETWORKS
-        .iter()
-        .filter(|k| names.is_empty() || names.iter().any(|n| n == k.name))
-        .collect())
+    Ok(NETWORKS.iter().filter(|k| names.is_empty() || names.iter().any(|n| n == k.name)).collect())
 }
 
 fn folder() -> Outcome<PathBuf> {

@@ -44,12 +44,7 @@ const RULES: &[Rule] = &[
         libraries: None,
         reason: "a pass sees the IR and the evaluator, never a file format",
     },
-    Rule {
-        name: "octet-tflite-schema",
-        rooms: &[],
-        libraries: Some(&["flatbuffers"]),
-        reason: "generated code stands alone",
-    },
+    Rule { name: "octet-tflite-schema", rooms: &[], libraries: Some(&["flatbuffers"]), reason: "generated code stands alone" },
     Rule {
         name: "octet-frontend-tflite",
         rooms: &["octet-ir", "octet-plugin", "octet-tflite-schema"],
@@ -70,15 +65,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "octet-cli",
-        rooms: &[
-            "octet-backend-tflite",
-            "octet-data",
-            "octet-eval",
-            "octet-frontend-tflite",
-            "octet-ir",
-            "octet-passes",
-            "octet-plugin",
-        ],
+        rooms: &["octet-backend-tflite", "octet-data", "octet-eval", "octet-frontend-tflite", "octet-ir", "octet-passes", "octet-plugin"],
         libraries: None,
         reason: "the command joins the rooms, and only the facade and tests join the command",
     },
@@ -103,22 +90,10 @@ const RULES: &[Rule] = &[
         libraries: None,
         reason: "random graphs are made from the IR alone, so that every room's tests can use them",
     },
-    Rule {
-        name: "octet-peers",
-        rooms: &[],
-        libraries: None,
-        reason: "the peers' driver builds without the compiler",
-    },
+    Rule { name: "octet-peers", rooms: &[], libraries: None, reason: "the peers' driver builds without the compiler" },
     Rule {
         name: "octet-bench",
-        rooms: &[
-            "octet",
-            "octet-data",
-            "octet-eval",
-            "octet-frontend-tflite",
-            "octet-ir",
-            "octet-passes",
-        ],
+        rooms: &["octet", "octet-data", "octet-eval", "octet-frontend-tflite", "octet-ir", "octet-passes"],
         libraries: None,
         reason: "benchmarks use what library users have",
     },
@@ -149,40 +124,12 @@ const RULES: &[Rule] = &[
 
 /// Libraries that only the named crates may use.
 const RESERVED: &[(&str, &[&str], &str)] = &[
-    (
-        "clap",
-        &["octet-cli", "xtask"],
-        "arguments are the command's business",
-    ),
-    (
-        "clap_complete",
-        &["octet-cli"],
-        "arguments are the command's business",
-    ),
-    (
-        "indicatif",
-        &["octet-cli"],
-        "progress bars are the command's business",
-    ),
-    (
-        "anstyle",
-        &["octet-cli"],
-        "colours are the command's business",
-    ),
-    (
-        "wasmtime",
-        &["octet-plugin-host"],
-        "one crate sees the WebAssembly engine",
-    ),
-    (
-        "flatbuffers",
-        &[
-            "octet-tflite-schema",
-            "octet-frontend-tflite",
-            "octet-backend-tflite",
-        ],
-        "one codec a room",
-    ),
+    ("clap", &["octet-cli", "xtask"], "arguments are the command's business"),
+    ("clap_complete", &["octet-cli"], "arguments are the command's business"),
+    ("indicatif", &["octet-cli"], "progress bars are the command's business"),
+    ("anstyle", &["octet-cli"], "colours are the command's business"),
+    ("wasmtime", &["octet-plugin-host"], "one crate sees the WebAssembly engine"),
+    ("flatbuffers", &["octet-tflite-schema", "octet-frontend-tflite", "octet-backend-tflite"], "one codec a room"),
     ("prost", &["octet-frontend-onnx"], "one codec a room"),
     ("wasm-encoder", &["octet-backend-wasm"], "one codec a room"),
 ];
@@ -194,16 +141,8 @@ pub(crate) fn check() -> Outcome {
 }
 
 fn findings(metadata: &Value) -> Vec<String> {
-    let members: BTreeSet<&str> = metadata["workspace_members"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    let ours: Vec<&Value> = packages(metadata)
-        .iter()
-        .filter(|p| p["id"].as_str().is_some_and(|id| members.contains(id)))
-        .collect();
+    let members: BTreeSet<&str> = metadata["workspace_members"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let ours: Vec<&Value> = packages(metadata).iter().filter(|p| p["id"].as_str().is_some_and(|id| members.contains(id))).collect();
     let names: BTreeSet<&str> = ours.iter().filter_map(|p| p["name"].as_str()).collect();
     let mut found = Vec::new();
     for package in ours {
@@ -214,26 +153,17 @@ fn findings(metadata: &Value) -> Vec<String> {
         };
         // A test may use whatever it needs; an edge of the architecture is one that users build.
         let edges = package["dependencies"].as_array().into_iter().flatten();
-        for edge in edges
-            .filter(|d| d["kind"] != "dev")
-            .filter_map(|d| d["name"].as_str())
-        {
+        for edge in edges.filter(|d| d["kind"] != "dev").filter_map(|d| d["name"].as_str()) {
             if names.contains(edge) {
                 if !rule.rooms.contains(&edge) {
                     found.push(format!("{name} -> {edge}: {}", rule.reason));
                 }
                 continue;
             }
-            if rule
-                .libraries
-                .is_some_and(|allowed| !allowed.contains(&edge))
-            {
+            if rule.libraries.is_some_and(|allowed| !allowed.contains(&edge)) {
                 found.push(format!("{name} -> {edge}: {}", rule.reason));
             }
-            if let Some((_, _, reason)) = RESERVED
-                .iter()
-                .find(|(l, users, _)| *l == edge && !users.contains(&name))
-            {
+            if let Some((_, _, reason)) = RESERVED.iter().find(|(l, users, _)| *l == edge && !users.contains(&name)) {
                 found.push(format!("{name} -> {edge}: {reason}"));
             }
         }
@@ -249,10 +179,7 @@ mod tests {
     #[test]
     fn a_forbidden_edge_is_found() {
         let package = |name: &str, needs: &[&str]| {
-            let dependencies: Vec<_> = needs
-                .iter()
-                .map(|n| json!({"name": n, "kind": null}))
-                .collect();
+            let dependencies: Vec<_> = needs.iter().map(|n| json!({"name": n, "kind": null})).collect();
             json!({"id": name, "name": name, "dependencies": dependencies})
         };
         let metadata = json!({
@@ -265,10 +192,7 @@ mod tests {
                 package("new", &[]),
             ],
         });
-        let found: Vec<String> = findings(&metadata)
-            .iter()
-            .map(|f| f.split(':').next().unwrap_or_default().to_owned())
-            .collect();
+        let found: Vec<String> = findings(&metadata).iter().map(|f| f.split(':').next().unwrap_or_default().to_owned()).collect();
         assert_eq!(
             found,
             [

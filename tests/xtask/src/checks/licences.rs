@@ -36,13 +36,7 @@ pub(crate) fn check() -> Outcome {
         .filter_map(|package| {
             let licence = package["license"].as_str().unwrap_or_default();
             (!allowed(licence)).then(|| {
-                let text = |key: &str| {
-                    package
-                        .get(key)
-                        .and_then(Value::as_str)
-                        .unwrap_or_default()
-                        .to_owned()
-                };
+                let text = |key: &str| package.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
                 format!("{} {}: licence `{licence}`", text("name"), text("version"))
             })
         })

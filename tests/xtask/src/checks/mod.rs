@@ -11,15 +11,8 @@ use crate::run::{Outcome, cargo, output};
 
 /// All checks; every finding is told.
 pub(crate) fn all() -> Outcome {
-    let failed: Vec<String> = [tidy::check(), edges::check(), licences::check()]
-        .into_iter()
-        .filter_map(Result::err)
-        .collect();
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(failed.join("\n"))
-    }
+    let failed: Vec<String> = [tidy::check(), edges::check(), licences::check()].into_iter().filter_map(Result::err).collect();
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
 }
 
 /// Findings as an outcome: none is success.
@@ -27,22 +20,12 @@ fn told(what: &str, findings: &[String]) -> Outcome {
     if findings.is_empty() {
         return Ok(());
     }
-    Err(format!(
-        "{what}: {} finding(s)\n  {}",
-        findings.len(),
-        findings.join("\n  ")
-    ))
+    Err(format!("{what}: {} finding(s)\n  {}", findings.len(), findings.join("\n  ")))
 }
 
 /// `cargo metadata` of the workspace, with all dependencies resolved.
 fn metadata() -> Outcome<Value> {
-    let mut command = cargo(&[
-        "metadata",
-        "--format-version",
-        "1",
-        "--locked",
-        "--all-features",
-    ]);
+    let mut command = cargo(&["metadata", "--format-version", "1", "--locked", "--all-features"]);
     let text = output(command.current_dir(workspace_root()))?;
     serde_json::from_str(&text).map_err(|e| format!("cargo metadata: {e}"))
 }

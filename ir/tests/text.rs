@@ -1,0 +1,95 @@
+//! The text form reads back what it prints, and patches keep graphs sound.
+
+use octet_ir::ops::{Activation, Binary, BinaryKind, Conv2d, Unary, UnaryKind};
+use octet_ir::{Constant, GraphBuilder, GraphId, Loc, Module, Patch, PatchError, Quantization, Type, text, verify};
+
+fn sample() -> Module {
+    let mut module = Module::new();
+    module.description = "a \"small\" net".into();
+    let mut b = GraphBuilder::new(&mut module, "main");
+    let x = b.input(Type::f32([1, 8, 8, 3]), Loc::named("image"));
+    let weights: Vec<f32> = (0..2 * 3 * 3 * 3).map(|i| i as f32 * 0.1 - 2.5).collect();
+    let w = b.constant(Constant::from_f32(&weights), Type::f32([2, 3, 3, 3]), Loc::named("w"));
+    let bias = b.constant(Constant::from_f32(&[0.5, -1e-9]), Type::f32([2]), Loc::unknown());
+    let conv = Conv2d { stride: [2, 2], activation: Activation::Relu6, ..Conv2d::default() };
+    let y = b.op1(conv, &[x, w, bias], Type::f32([1, 4, 4, 2]), Loc::named("conv"));
+    let q = b.op1(Unary::new(UnaryKind::Tanh), &[y], Type::f32([1, 4, 4, 2]), ["tanh", "act"].into_iter().collect());
+    b.output(q);
+    b.finish();
+    module
+}
+
+#[test]
+fn print_then_parse_is_the_same_module() {
+    let module = sample();
+    verify::verify(&module).expect("sound");
+    let printed = text::print(&module);
+    let parsed = text::parse(&printed.text, &printed.blobs).expect("parses");
+    assert_eq!(parsed, module);
+    assert_eq!(text::print(&parsed), printed);
+}
+
+#[test]
+fn quantized_and_dynamic_types_read_back() {
+    let source = "octet.ir 1\ngraph @main(%0: \"N\":1x4 !q<i8, 0.003921569:-128> range(0.0, 1.0) loc(\"x\")) {\n  \
+                  %1 = const x\"01020304\" : 4x2 !q<i4, axis 1, [0.5, 0.25:1]>\n  \
+                  %2 = unbound : * f32\n  \
+                  %3 = relu(%0) : ?:1x4 !q<i8, 0.003921569:-128>\n  return %3\n}\n";
+    let module = text::parse(source, &Default::default()).expect("parses");
+    assert_eq!(text::print(&module).text, source);
+}
+
+#[test]
+fn errors_point_at_line_and_column() {
+    let error = text::parse("octet.ir 1\ngraph @m(%0: 4 f32) {\n  %1 = relu(%7) : 4 f32\n  return %1\n}", &Default::default()).unwrap_err();
+    assert_eq!(error.location.line_column, Some((3, 12)));
+}
+
+#[test]
+fn a_patch_replaces_and_sweeps() {
+    let mut module = sample();
+    let graph = module.main();
+    let ids = graph.op_ids();
+    let (conv, tanh) = (ids[0], ids[1]);
+    let (y, q) = (graph.op(conv).results()[0], graph.op(tanh).results()[0]);
+    let mut patch = Patch::before(graph, tanh);
+    let relu = patch.op1(Unary::new(UnaryKind::Relu), &[y], graph.ty(q).clone(), graph.value(q).loc().clone());
+    patch.replace(q, relu);
+    let applied = patch.apply(&mut module, GraphId::MAIN).expect("applies");
+    assert_eq!(applied.erased, [tanh]);
+    assert_eq!(module.main().outputs(), [relu]);
+    verify::verify(&module).expect("still sound");
+    module.compact();
+    verify::verify(&module).expect("sound after compaction");
+    assert_eq!(module.main().values().count(), 5);
+}
+
+#[test]
+fn a_bad_patch_changes_nothing() {
+    let mut module = sample();
+    let before = module.clone();
+    let graph = module.main();
+    let conv = graph.op_ids()[0];
+    let q = graph.outputs()[0];
+    let mut patch = Patch::before(graph, conv);
+    // Reads a value that is computed only later.
+    let sum = patch.op1(Binary::new(BinaryKind::Add), &[q, q], graph.ty(q).clone(), Loc::unknown());
+    patch.replace(q, sum);
+    assert!(matches!(patch.apply(&mut module, GraphId::MAIN), Err(PatchError::Order(_))));
+    assert_eq!(module, before);
+    let mut patch = Patch::at_end(module.main());
+    patch.erase(conv);
+    assert!(matches!(patch.apply(&mut module, GraphId::MAIN), Err(PatchError::InUse(_))));
+    assert_eq!(module, before);
+}
+
+#[test]
+fn wrong_types_are_found() {
+    let mut module = sample();
+    let q = module.main().outputs()[0];
+    let mut patch = Patch::at_end(module.main());
+    patch.set_type(q, Type::quantized(octet_ir::ElementType::I8, [1, 4, 4, 3], Quantization::new(f32::NAN, 0)));
+    patch.apply(&mut module, GraphId::MAIN).expect("applies: types are the verifier's business");
+    let found = verify::verify(&module).unwrap_err();
+    assert_eq!(found.0[0].code, "IRV101");
+}

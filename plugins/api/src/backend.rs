@@ -1,0 +1,32 @@
+//! Backends: the ways out.
+
+use octet_ir::{Diagnostic, Diagnostics, Module};
+
+use crate::pass::Options;
+
+/// One file that a backend wants written. The driver writes it under a temporary name and renames it when all are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// Path below the output folder; `None` for the output file itself.
+    pub path: Option<String>,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Writes one kind of output, options set.
+pub trait Backend: Send {
+    /// Turns a verified module into files. Notes and warnings go into `notes`; what the target cannot take is reported all at once.
+    fn write(&self, module: &Module, notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics>;
+}
+
+/// A registered backend.
+pub struct BackendEntry {
+    /// The target's name.
+    pub name: &'static str,
+    /// One sentence on what it writes.
+    pub summary: &'static str,
+    /// Crate and version.
+    pub origin: &'static str,
+    /// Makes the backend from its options.
+    pub create: fn(Options) -> Result<Box<dyn Backend>, Diagnostic>,
+}
