@@ -7,11 +7,7 @@ use octet_peers::{Array, Element};
 #[must_use]
 pub fn ulps(a: f32, b: f32) -> u32 {
     if a.is_nan() || b.is_nan() {
-        return if a.is_nan() && b.is_nan() {
-            0
-        } else {
-            u32::MAX
-        };
+        return if a.is_nan() && b.is_nan() { 0 } else { u32::MAX };
     }
     // Floats of one sign are ordered as their bits are; the negative ones are mirrored below zero.
     let order = |v: f32| {
@@ -27,11 +23,7 @@ pub fn ulps(a: f32, b: f32) -> u32 {
 pub fn sqnr(a: &[f64], b: &[f64]) -> f64 {
     let signal: f64 = a.iter().map(|v| v * v).sum();
     let noise: f64 = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum();
-    if noise == 0.0 {
-        f64::INFINITY
-    } else {
-        10.0 * (signal / noise).log10()
-    }
+    if noise == 0.0 { f64::INFINITY } else { 10.0 * (signal / noise).log10() }
 }
 
 /// How two arrays differ, in words, or `None` where type, shape and all bytes are equal.
@@ -41,25 +33,14 @@ pub fn difference(expected: &Array, found: &Array) -> Option<String> {
         return None;
     }
     if (expected.element, &expected.shape) != (found.element, &found.shape) {
-        return Some(format!(
-            "expected {:?} {:?}, found {:?} {:?}",
-            expected.element, expected.shape, found.element, found.shape
-        ));
+        return Some(format!("expected {:?} {:?}, found {:?} {:?}", expected.element, expected.shape, found.element, found.shape));
     }
     let (a, b) = (expected.to_real()?, found.to_real()?);
-    let pairs = || {
-        a.iter()
-            .zip(&b)
-            .enumerate()
-            .filter(|(_, (a, b))| a.to_bits() != b.to_bits())
-    };
+    let pairs = || a.iter().zip(&b).enumerate().filter(|(_, (a, b))| a.to_bits() != b.to_bits());
     let count = pairs().count();
     let largest = pairs().map(|(_, (a, b))| (a - b).abs()).fold(0.0, f64::max);
     let (first, (x, y)) = pairs().next()?;
-    Some(format!(
-        "{count} of {} elements differ, by {largest} at most; the first at {first}: expected {x}, found {y}",
-        a.len()
-    ))
+    Some(format!("{count} of {} elements differ, by {largest} at most; the first at {first}: expected {x}, found {y}", a.len()))
 }
 
 /// Whether two arrays agree: floats within `most_ulps` of each other or within `absolute`, everything else equal.
@@ -67,30 +48,17 @@ pub fn difference(expected: &Array, found: &Array) -> Option<String> {
 /// # Errors
 /// How they differ, with the largest distance.
 pub fn close(expected: &Array, found: &Array, most_ulps: u32, absolute: f32) -> Result<(), String> {
-    if expected.element != Element::F32
-        || found.element != Element::F32
-        || expected.shape != found.shape
-    {
+    if expected.element != Element::F32 || found.element != Element::F32 || expected.shape != found.shape {
         return difference(expected, found).map_or(Ok(()), Err);
     }
-    let (a, b) = (
-        expected.to_f32().unwrap_or_default(),
-        found.to_f32().unwrap_or_default(),
-    );
+    let (a, b) = (expected.to_f32().unwrap_or_default(), found.to_f32().unwrap_or_default());
     let far = |a: f32, b: f32| {
         let near = a == b || (a - b).abs() <= absolute;
         if near { 0 } else { ulps(a, b) }
     };
-    let worst = a
-        .iter()
-        .zip(&b)
-        .enumerate()
-        .max_by_key(|(_, (a, b))| far(**a, **b));
+    let worst = a.iter().zip(&b).enumerate().max_by_key(|(_, (a, b))| far(**a, **b));
     match worst {
-        Some((at, (x, y))) if far(*x, *y) > most_ulps => Err(format!(
-            "at {at}: expected {x:e}, found {y:e}, {} ULPs apart",
-            ulps(*x, *y)
-        )),
+        Some((at, (x, y))) if far(*x, *y) > most_ulps => Err(format!("at {at}: expected {x:e}, found {y:e}, {} ULPs apart", ulps(*x, *y))),
         _ => Ok(()),
     }
 }
@@ -121,24 +89,8 @@ mod tests {
         assert_eq!(difference(&a, &a), None);
         let b = Array::from_i8(&[3], &[1, 2, 5]);
         assert!(difference(&a, &b).is_some_and(|d| d.starts_with("1 of 3 elements differ, by 2")));
-        assert!(
-            close(
-                &Array::from_f32(&[1], &[1.0]),
-                &Array::from_f32(&[1], &[1.1]),
-                4,
-                0.0
-            )
-            .is_err()
-        );
-        assert!(
-            close(
-                &Array::from_f32(&[1], &[1.0]),
-                &Array::from_f32(&[1], &[1.000_000_1]),
-                4,
-                0.0
-            )
-            .is_ok()
-        );
+        assert!(close(&Array::from_f32(&[1], &[1.0]), &Array::from_f32(&[1], &[1.1]), 4, 0.0).is_err());
+        assert!(close(&Array::from_f32(&[1], &[1.0]), &Array::from_f32(&[1], &[1.000_000_1]), 4, 0.0).is_ok());
         assert!(close(&a, &b, 4, 10.0).is_err());
     }
 }

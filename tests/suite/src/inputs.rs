@@ -41,48 +41,26 @@ impl Random {
 ///
 /// # Errors
 /// If an input has a type that no test makes numbers of.
-pub fn random(
-    details: &Value,
-    samples: usize,
-    seed: u64,
-) -> Result<BTreeMap<String, Array>, String> {
+pub fn random(details: &Value, samples: usize, seed: u64) -> Result<BTreeMap<String, Array>, String> {
     let mut random = Random::new(seed);
     let mut arrays = BTreeMap::new();
-    let inputs = details["inputs"]
-        .as_array()
-        .ok_or("no inputs in the details")?;
+    let inputs = details["inputs"].as_array().ok_or("no inputs in the details")?;
     for (i, input) in inputs.iter().enumerate() {
         let mut shape = vec![samples];
         for dimension in input["shape"].as_array().into_iter().flatten() {
-            shape.push(
-                dimension
-                    .as_u64()
-                    .and_then(|n| usize::try_from(n).ok())
-                    .ok_or("a dimension below zero")?,
-            );
+            shape.push(dimension.as_u64().and_then(|n| usize::try_from(n).ok()).ok_or("a dimension below zero")?);
         }
         let count: usize = shape.iter().product();
-        let mut many = |to: fn(u64) -> Vec<u8>| -> Vec<u8> {
-            (0..count).flat_map(|_| to(random.bits())).collect()
-        };
+        let mut many = |to: fn(u64) -> Vec<u8>| -> Vec<u8> { (0..count).flat_map(|_| to(random.bits())).collect() };
         let kind = input["dtype"].as_str().unwrap_or_default();
         let array = match kind {
             "float32" => {
                 let values: Vec<f32> = (0..count).map(|_| random.normal()).collect();
                 Array::from_f32(&shape, &values)
             }
-            "int8" => Array {
-                bytes: many(|b| b.to_le_bytes()[..1].to_vec()),
-                ..Array::from_i8(&[0], &[])
-            },
-            "uint8" => Array {
-                bytes: many(|b| b.to_le_bytes()[..1].to_vec()),
-                ..Array::from_u8(&[0], &[])
-            },
-            "int16" => Array {
-                bytes: many(|b| b.to_le_bytes()[..2].to_vec()),
-                ..Array::from_i16(&[0], &[])
-            },
+            "int8" => Array { bytes: many(|b| b.to_le_bytes()[..1].to_vec()), ..Array::from_i8(&[0], &[]) },
+            "uint8" => Array { bytes: many(|b| b.to_le_bytes()[..1].to_vec()), ..Array::from_u8(&[0], &[]) },
+            "int16" => Array { bytes: many(|b| b.to_le_bytes()[..2].to_vec()), ..Array::from_i16(&[0], &[]) },
             other => return Err(format!("input {i} is of type {other}")),
         };
         arrays.insert(i.to_string(), Array { shape, ..array });

@@ -22,11 +22,7 @@ pub fn zoo_models() -> Option<Vec<PathBuf>> {
     let mut found = Vec::new();
     let folders = std::fs::read_dir(&folder).into_iter().flatten().flatten();
     for inner in folders.map(|e| e.path()).filter(|p| p.is_dir()) {
-        let files = std::fs::read_dir(inner)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|e| e.path());
+        let files = std::fs::read_dir(inner).into_iter().flatten().flatten().map(|e| e.path());
         found.extend(files.filter(|p| p.extension().is_some_and(|e| e == "tflite")));
     }
     found.sort();
@@ -36,6 +32,5 @@ pub fn zoo_models() -> Option<Vec<PathBuf>> {
 /// Whether a file was compiled for the Edge TPU: its one op runs on that device only.
 #[must_use]
 pub fn is_for_edgetpu(path: &Path) -> bool {
-    path.file_stem()
-        .is_some_and(|s| s.to_string_lossy().ends_with("_edgetpu"))
+    path.file_stem().is_some_and(|s| s.to_string_lossy().ends_with("_edgetpu"))
 }
