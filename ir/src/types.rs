@@ -16,6 +16,8 @@ pub enum ElementType {
     F16,
     BF16,
     F64,
+    F8E4M3FN,
+    F8E5M2,
     I64,
     I32,
     I16,
@@ -37,11 +39,13 @@ pub enum ElementType {
 
 impl ElementType {
     /// Every element type, in the order of the declaration.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::F32,
         Self::F16,
         Self::BF16,
         Self::F64,
+        Self::F8E4M3FN,
+        Self::F8E5M2,
         Self::I64,
         Self::I32,
         Self::I16,
@@ -68,6 +72,8 @@ impl ElementType {
             Self::F16 => "f16",
             Self::BF16 => "bf16",
             Self::F64 => "f64",
+            Self::F8E4M3FN => "f8e4m3fn",
+            Self::F8E5M2 => "f8e5m2",
             Self::I64 => "i64",
             Self::I32 => "i32",
             Self::I16 => "i16",
@@ -98,7 +104,7 @@ impl ElementType {
         Some(match self {
             Self::I2 => 2,
             Self::I4 | Self::U4 => 4,
-            Self::I8 | Self::U8 | Self::Bool => 8,
+            Self::I8 | Self::U8 | Self::Bool | Self::F8E4M3FN | Self::F8E5M2 => 8,
             Self::F16 | Self::BF16 | Self::I16 | Self::U16 => 16,
             Self::F32 | Self::I32 | Self::U32 => 32,
             Self::F64 | Self::I64 | Self::U64 | Self::Complex64 => 64,
@@ -121,7 +127,7 @@ impl ElementType {
 
     /// Whether this is a real floating-point type.
     pub fn is_float(self) -> bool {
-        matches!(self, Self::F32 | Self::F16 | Self::BF16 | Self::F64)
+        matches!(self, Self::F32 | Self::F16 | Self::BF16 | Self::F64 | Self::F8E4M3FN | Self::F8E5M2)
     }
 
     /// Smallest and largest integer (`u64` saturates at `i64::MAX`); `None` for other types.
@@ -142,6 +148,8 @@ impl ElementType {
             | Self::F16
             | Self::BF16
             | Self::F64
+            | Self::F8E4M3FN
+            | Self::F8E5M2
             | Self::Bool
             | Self::String
             | Self::Complex64

@@ -9,6 +9,8 @@ op! {
     {
         /// Its name.
         name: String = String::new(),
+        /// Its version in the source file.
+        version: i32 = 1,
         /// Its options, byte for byte.
         options: Blob = Blob::default(),
     }

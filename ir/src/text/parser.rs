@@ -426,6 +426,8 @@ fn element_bytes(elem: ElementType, text: &str) -> Option<Vec<u8>> {
         },
         ElementType::F16
         | ElementType::BF16
+        | ElementType::F8E4M3FN
+        | ElementType::F8E5M2
         | ElementType::F64
         | ElementType::I4
         | ElementType::I2

@@ -170,6 +170,8 @@ fn printable(elem: ElementType, constant: &Constant) -> Option<Vec<String>> {
         ElementType::Bool
         | ElementType::F16
         | ElementType::BF16
+        | ElementType::F8E4M3FN
+        | ElementType::F8E5M2
         | ElementType::F64
         | ElementType::I4
         | ElementType::I2

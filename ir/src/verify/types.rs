@@ -167,6 +167,8 @@ pub fn numbers(elem: ElementType, constant: &Constant) -> Option<Numbers> {
         ElementType::F64 => Some(Numbers::Floats(constant.to_f64())),
         ElementType::F16
         | ElementType::BF16
+        | ElementType::F8E4M3FN
+        | ElementType::F8E5M2
         | ElementType::I4
         | ElementType::I2
         | ElementType::U64
