@@ -27,6 +27,7 @@ OPS = {
     "litert": ("runtimes", "litert"),
     "tflm": ("runtimes", "tflm"),
     "details": ("runtimes", "details"),
+    "structure": ("structure", "structure"),
     "measure": ("measure", "measure"),
     "lq_quantize": ("litert_quantizer_jobs", "lq_quantize"),
     "lq_calibrate": ("litert_quantizer_jobs", "lq_calibrate"),

@@ -2,9 +2,11 @@
 //!
 //! Nothing here decides what is right: the real runtimes do, through [`octet_peers`].
 
+pub mod cli;
 pub mod compare;
 pub mod inputs;
 pub mod models;
+pub mod mutate;
 
 pub use octet_peers as peers;
 

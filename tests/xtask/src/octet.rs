@@ -11,8 +11,12 @@ use crate::zoo::Network;
 /// Builds a release binary of a package and gives its path.
 pub(crate) fn build(package: &str) -> Outcome<PathBuf> {
     run(&mut cargo(&["build", "--quiet", "--release", "--package", package, "--bin", package]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace_root().join("target"), PathBuf::from);
-    Ok(target.join("release").join(package))
+    Ok(target().join("release").join(package))
+}
+
+/// Where cargo builds.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace_root().join("target"), PathBuf::from)
 }
 
 /// `octet compile` of a network with its calibration data.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use octet_peers::{environment_folder, zoo};
 
 use crate::run::{Outcome, cargo, command, output, run, succeeds};
-use crate::{bench, checks, fuzz, schema, setup, table};
+use crate::{bench, checks, fuzz, octet, schema, setup, table};
 
 /// What a step came to.
 enum Verdict {
@@ -117,7 +117,9 @@ fn tests(full: bool) -> Outcome {
         }
         plain
     };
-    run(command.env("OCTET_PEERS", environment_folder()))
+    // The tests of the command start the binary that users start, not the harness that tests make of it.
+    run(&mut cargo(&["build", "--quiet", "--package", "octet", "--bin", "octet"]))?;
+    run(command.env("OCTET_PEERS", environment_folder()).env("OCTET_BIN", octet::target().join("debug/octet")))
 }
 
 /// `octet-ir` must keep building for wasm32; told as skipped where that target's library is not installed.
