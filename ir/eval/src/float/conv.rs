@@ -24,14 +24,23 @@ pub struct Axis {
 
 impl Axis {
     /// An axis of size one that a window of one covers.
-    pub const UNIT: Self = Self { input: 1, output: 1, filter: 1, stride: 1, dilation: 1, pad: 0 };
+    pub const UNIT: Self = Self {
+        input: 1,
+        output: 1,
+        filter: 1,
+        stride: 1,
+        dilation: 1,
+        pad: 0,
+    };
 
     /// Taps of the window at `output` that lie in the input, as a range of filter indices.
     #[must_use]
     pub fn taps(&self, output: usize) -> std::ops::Range<usize> {
         let start = output * self.stride;
         let first = self.pad.saturating_sub(start).div_ceil(self.dilation);
-        let end = (self.input + self.pad).saturating_sub(start).div_ceil(self.dilation);
+        let end = (self.input + self.pad)
+            .saturating_sub(start)
+            .div_ceil(self.dilation);
         let end = end.min(self.filter);
         first.min(end)..end
     }
@@ -110,7 +119,9 @@ impl Conv {
         let [d, h, w] = shape.axes;
         let pads = |axis: &Axis| axis.pad > 0 || axis.padded() > axis.input;
         let copies = shape.axes.iter().any(pads);
-        let [pd, ph, pw] = shape.axes.map(|axis| if copies { axis.padded() } else { axis.input });
+        let [pd, ph, pw] = shape
+            .axes
+            .map(|axis| if copies { axis.padded() } else { axis.input });
         let c = shape.input_channels;
         let group = c / shape.groups;
         let mut rows = Vec::with_capacity(shape.output_pixels());
@@ -123,7 +134,11 @@ impl Conv {
         }
         // Taps of one filter row are contiguous unless they are dilated or the channels grouped.
         let joined = shape.groups == 1 && (w.dilation == 1 || w.filter == 1);
-        let (taps, run_len) = if joined { (1, w.filter * c) } else { (w.filter, group) };
+        let (taps, run_len) = if joined {
+            (1, w.filter * c)
+        } else {
+            (w.filter, group)
+        };
         let mut runs = Vec::new();
         for z in 0..d.filter {
             for y in 0..h.filter {
@@ -144,13 +159,21 @@ impl Conv {
             })
             .collect();
         let padded = copies.then_some([pd, ph, pw]);
-        Self { shape, gather: Gather::new(rows, runs, run_len), weights, clamp, padded }
+        Self {
+            shape,
+            gather: Gather::new(rows, runs, run_len),
+            weights,
+            clamp,
+            padded,
+        }
     }
 
     /// Elements of scratch that [`run`](Self::run) needs.
     #[must_use]
     pub fn scratch(&self) -> usize {
-        self.padded.map_or(0, |sizes| sizes.iter().product::<usize>() * self.shape.input_channels)
+        self.padded.map_or(0, |sizes| {
+            sizes.iter().product::<usize>() * self.shape.input_channels
+        })
     }
 
     /// Convolves `input` `[N, D, H, W, C]` into `output`.
@@ -161,7 +184,10 @@ impl Conv {
         if in_len == 0 || out_len == 0 {
             return;
         }
-        for (input, output) in input.chunks_exact(in_len).zip(output.chunks_exact_mut(out_len)) {
+        for (input, output) in input
+            .chunks_exact(in_len)
+            .zip(output.chunks_exact_mut(out_len))
+        {
             let image: &[f32] = match self.padded {
                 Some(sizes) => {
                     let scratch = &mut scratch[..self.scratch()];
@@ -232,7 +258,8 @@ mod tests {
                                             + h.index(y, ky))
                                             * w.input
                                             + w.index(x, kx);
-                                        let tap = ((o * d.filter + kz) * h.filter + ky) * w.filter + kx;
+                                        let tap =
+                                            ((o * d.filter + kz) * h.filter + ky) * w.filter + kx;
                                         for i in 0..gi {
                                             sum += f64::from(input[at * ci + o / go * gi + i])
                                                 * f64::from(filter[tap * gi + i]);
@@ -251,11 +278,46 @@ mod tests {
 
     #[test]
     fn convolutions_match_their_definition() {
-        let same = Axis { input: 7, output: 7, filter: 3, stride: 1, dilation: 1, pad: 1 };
-        let strided = Axis { input: 8, output: 4, filter: 3, stride: 2, dilation: 1, pad: 0 };
-        let dilated = Axis { input: 9, output: 9, filter: 3, stride: 1, dilation: 2, pad: 2 };
-        let cropped = Axis { input: 10, output: 2, filter: 2, stride: 4, dilation: 1, pad: 0 };
-        let one = Axis { input: 6, output: 6, filter: 1, stride: 1, dilation: 1, pad: 0 };
+        let same = Axis {
+            input: 7,
+            output: 7,
+            filter: 3,
+            stride: 1,
+            dilation: 1,
+            pad: 1,
+        };
+        let strided = Axis {
+            input: 8,
+            output: 4,
+            filter: 3,
+            stride: 2,
+            dilation: 1,
+            pad: 0,
+        };
+        let dilated = Axis {
+            input: 9,
+            output: 9,
+            filter: 3,
+            stride: 1,
+            dilation: 2,
+            pad: 2,
+        };
+        let cropped = Axis {
+            input: 10,
+            output: 2,
+            filter: 2,
+            stride: 4,
+            dilation: 1,
+            pad: 0,
+        };
+        let one = Axis {
+            input: 6,
+            output: 6,
+            filter: 1,
+            stride: 1,
+            dilation: 1,
+            pad: 0,
+        };
         for (axes, ci, co, groups) in [
             ([Axis::UNIT, same, same], 3, 8, 1),
             ([Axis::UNIT, strided, same], 16, 33, 1),
@@ -264,8 +326,13 @@ mod tests {
             ([Axis::UNIT, one, one], 12, 20, 1),
             ([same, strided, one], 2, 3, 1),
         ] {
-            let shape =
-                ConvShape { batch: 2, axes, input_channels: ci, output_channels: co, groups };
+            let shape = ConvShape {
+                batch: 2,
+                axes,
+                input_channels: ci,
+                output_channels: co,
+                groups,
+            };
             let input = random(2 * shape.input_pixels() * ci, 1);
             let filter = random(co * shape.depth(), 2);
             let bias = random(co, 3);

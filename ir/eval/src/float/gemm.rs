@@ -31,9 +31,19 @@ impl Gather {
     /// `rows[m] + run`.
     #[must_use]
     pub fn new(rows: Vec<usize>, runs: Vec<usize>, run_len: usize) -> Self {
-        let last = rows.iter().max().copied().unwrap_or(0) + runs.iter().max().copied().unwrap_or(0);
-        let extent = if rows.is_empty() || runs.is_empty() { 0 } else { last + run_len };
-        Self { rows, runs, run_len, extent }
+        let last =
+            rows.iter().max().copied().unwrap_or(0) + runs.iter().max().copied().unwrap_or(0);
+        let extent = if rows.is_empty() || runs.is_empty() {
+            0
+        } else {
+            last + run_len
+        };
+        Self {
+            rows,
+            runs,
+            run_len,
+            extent,
+        }
     }
 
     /// The rows of a dense row-major `[m, k]` matrix.
@@ -135,7 +145,11 @@ impl PackedWeights {
 }
 
 fn panel_width(first: usize, n: usize, lanes: usize) -> usize {
-    if n - first > lanes { PANEL * lanes } else { lanes }
+    if n - first > lanes {
+        PANEL * lanes
+    } else {
+        lanes
+    }
 }
 
 /// `out[m, first + j] = clamp(bias[j] + sum_k rows[m][k] * weights[k][j])`, with rows of `out`
@@ -158,12 +172,24 @@ pub fn multiply(
         return;
     }
     assert_eq!(gather.depth(), weights.k, "the depth of both matrices");
-    assert!(gather.extent <= input.len(), "the gathered rows lie in the input");
+    assert!(
+        gather.extent <= input.len(),
+        "the gathered rows lie in the input"
+    );
     assert!(
         (gather.rows() - 1) * stride + first + weights.n <= out.len(),
         "the last row lies in the output"
     );
-    Multiply { input, gather, weights, clamp, out, stride, first }.dispatch();
+    Multiply {
+        input,
+        gather,
+        weights,
+        clamp,
+        out,
+        stride,
+        first,
+    }
+    .dispatch();
 }
 
 struct Multiply<'a> {
@@ -183,13 +209,20 @@ impl SimdOp for Multiply<'_> {
     fn eval<I: Isa>(self, isa: I) {
         let ops = isa.f32();
         let lanes = ops.len();
-        assert_eq!(lanes, self.weights.lanes, "weights are packed for this vector unit");
+        assert_eq!(
+            lanes, self.weights.lanes,
+            "weights are packed for this vector unit"
+        );
         let (k, n) = (self.weights.k, self.weights.n);
         let packed = self.weights.data.as_slice::<f32>();
         let bias = &packed[self.weights.columns() * k..];
         let rows = &self.gather.rows;
         // AVX2 has half of AVX-512's registers: smaller tiles there.
-        let tile = if lanes >= 16 || cfg!(target_arch = "aarch64") { TILE } else { 5 };
+        let tile = if lanes >= 16 || cfg!(target_arch = "aarch64") {
+            TILE
+        } else {
+            5
+        };
         let tiles = rows.len().div_ceil(tile);
         let mut first = 0;
         let mut panel = 0;
@@ -210,7 +243,9 @@ impl SimdOp for Multiply<'_> {
                     clamp: self.clamp,
                     // SAFETY: the entry point checked that the last row's end lies in `out`.
                     out: unsafe {
-                        self.out.as_mut_ptr().add(row * self.stride + self.first + first)
+                        self.out
+                            .as_mut_ptr()
+                            .add(row * self.stride + self.first + first)
                     },
                     stride: self.stride,
                     valid,
@@ -330,8 +365,18 @@ pub fn multiply_vector(
     clamp: (f32, f32),
     out: &mut [f32],
 ) {
-    assert!(x.len() * out.len() <= weights.len(), "one weight per product");
-    MultiplyVector { x, weights, bias, clamp, out }.dispatch();
+    assert!(
+        x.len() * out.len() <= weights.len(),
+        "one weight per product"
+    );
+    MultiplyVector {
+        x,
+        weights,
+        bias,
+        clamp,
+        out,
+    }
+    .dispatch();
 }
 
 struct MultiplyVector<'a> {
@@ -412,14 +457,29 @@ mod tests {
 
     #[test]
     fn products_match_a_plain_loop_for_every_tile_shape() {
-        for (m, k, n) in [(1, 1, 1), (3, 5, 7), (9, 27, 16), (17, 12, 33), (8, 64, 50), (41, 3, 65)] {
+        for (m, k, n) in [
+            (1, 1, 1),
+            (3, 5, 7),
+            (9, 27, 16),
+            (17, 12, 33),
+            (8, 64, 50),
+            (41, 3, 65),
+        ] {
             let a = random(m * k, 1);
             let b = random(k * n, 2);
             let bias = random(n, 3);
             let mut weights = PackedWeights::pack(k, n, |row, column| b[row * n + column]);
             weights.set_bias(&bias);
             let mut out = vec![0.0; m * n];
-            multiply(&a, &Gather::dense(m, k), &weights, (-1.5, 2.0), &mut out, n, 0);
+            multiply(
+                &a,
+                &Gather::dense(m, k),
+                &weights,
+                (-1.5, 2.0),
+                &mut out,
+                n,
+                0,
+            );
             let transposed: Vec<f32> = (0..n * k).map(|i| b[(i % k) * n + i / k]).collect();
             let mut row = vec![0.0; n];
             multiply_vector(&a[..k], &transposed, Some(&bias), (-1.5, 2.0), &mut row);
@@ -429,9 +489,16 @@ mod tests {
                     .sum::<f64>()
                     + f64::from(bias[i % n]);
                 let exact = exact.clamp(-1.5, 2.0);
-                assert!((f64::from(y) - exact).abs() < 1e-4, "{m}x{k}x{n} at {i}: {y} {exact}");
+                assert!(
+                    (f64::from(y) - exact).abs() < 1e-4,
+                    "{m}x{k}x{n} at {i}: {y} {exact}"
+                );
                 if i < n {
-                    assert!((f64::from(row[i]) - exact).abs() < 1e-4, "row {i}: {} {exact}", row[i]);
+                    assert!(
+                        (f64::from(row[i]) - exact).abs() < 1e-4,
+                        "row {i}: {} {exact}",
+                        row[i]
+                    );
                 }
             }
         }
