@@ -1,7 +1,11 @@
 //! What every op computes, and the interpreter that runs a module.
 //!
-//! [`float`] and [`data`] hold kernels over plain slices; ops and graphs are the business of
-//! the layers above them. Nothing here reads files or prints.
+//! Three layers: [`float`] and [`data`] hold kernels over plain slices; [`ops`] turns
+//! an op with its types into a prepared [`kernel::Kernel`]; an interpreter runs graphs of
+//! them. Nothing here reads files or prints.
 
 pub mod buffer;
+pub mod data;
 pub mod float;
+pub mod kernel;
+pub mod ops;

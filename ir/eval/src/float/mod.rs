@@ -5,8 +5,12 @@
 //! filters `[O, H, W, I]`. Sums run in an order that depends only on shapes and on the vector
 //! unit, never on threads.
 
+pub mod activation;
+pub mod broadcast;
 pub mod conv;
 pub mod depthwise;
 pub mod gemm;
+pub mod number;
+pub mod vector;
 #[cfg(test)]
 pub(crate) mod testing;
