@@ -65,10 +65,7 @@ pub fn kernel(run: impl Fn(&mut Io<'_>) + Send + Sync + 'static) -> Prepared {
 }
 
 /// A kernel that needs `scratch` bytes and cannot fail once it is prepared.
-pub fn kernel_with_scratch(
-    scratch: usize,
-    run: impl Fn(&mut Io<'_>) + Send + Sync + 'static,
-) -> Prepared {
+pub fn kernel_with_scratch(scratch: usize, run: impl Fn(&mut Io<'_>) + Send + Sync + 'static) -> Prepared {
     fallible_kernel(scratch, move |io| {
         run(io);
         Ok(())
@@ -76,10 +73,7 @@ pub fn kernel_with_scratch(
 }
 
 /// A kernel that may find its data unusable (an index out of bounds, say).
-pub fn fallible_kernel(
-    scratch: usize,
-    run: impl Fn(&mut Io<'_>) -> Result<(), Diagnostic> + Send + Sync + 'static,
-) -> Prepared {
+pub fn fallible_kernel(scratch: usize, run: impl Fn(&mut Io<'_>) -> Result<(), Diagnostic> + Send + Sync + 'static) -> Prepared {
     Ok(Box::new(Closure { scratch, run }))
 }
 
@@ -105,12 +99,7 @@ pub struct Output {
 
 impl<'a> Io<'a> {
     /// Binds the data of one run. Every input is aligned to its element type.
-    pub fn new(
-        inputs: &'a [Option<&'a [u8]>],
-        outputs: &'a mut [Output],
-        states: &'a mut [Buffer],
-        scratch: &'a mut Buffer,
-    ) -> Self {
+    pub fn new(inputs: &'a [Option<&'a [u8]>], outputs: &'a mut [Output], states: &'a mut [Buffer], scratch: &'a mut Buffer) -> Self {
         Self { inputs, outputs, states, scratch }
     }
 
@@ -228,9 +217,7 @@ impl<'a> PrepareCx<'a> {
     /// Sizes of operand `index`, which must have `N` axes.
     pub fn dims<const N: usize>(&self, index: usize) -> Result<[usize; N], PrepareError> {
         let shape = self.shape(index)?;
-        shape.try_into().map_err(|_| {
-            self.invalid(format!("operand {index} has rank {}, expected {N}", shape.len()))
-        })
+        shape.try_into().map_err(|_| self.invalid(format!("operand {index} has rank {}, expected {N}", shape.len())))
     }
 
     /// The type of result `index`.
@@ -252,8 +239,7 @@ impl<'a> PrepareCx<'a> {
     /// The elements of operand `index`, which the kernel must know before it runs.
     pub fn value<T: Pod>(&self, index: usize) -> Result<Cow<'a, [T]>, PrepareError> {
         let operand = self.operands.get(index).copied().flatten();
-        let operand =
-            operand.ok_or_else(|| self.invalid(format!("operand {index} is missing")))?;
+        let operand = operand.ok_or_else(|| self.invalid(format!("operand {index} is missing")))?;
         let bytes = operand.constant.or(operand.value);
         bytes.map(elements).ok_or(PrepareError::NeedsValue(index))
     }
@@ -287,9 +273,7 @@ impl<'a> PrepareCx<'a> {
     pub fn axis(&self, axis: i64, rank: usize) -> Result<usize, PrepareError> {
         let signed = i64::try_from(rank).unwrap_or(i64::MAX);
         let index = usize::try_from(if axis < 0 { axis + signed } else { axis }).ok();
-        index
-            .filter(|&index| index < rank)
-            .ok_or_else(|| self.invalid(format!("axis {axis} of a tensor of rank {rank}")))
+        index.filter(|&index| index < rank).ok_or_else(|| self.invalid(format!("axis {axis} of a tensor of rank {rank}")))
     }
 
     /// The refusal of an op whose operands do not fit together.

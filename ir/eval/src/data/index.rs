@@ -33,12 +33,7 @@ pub struct GatherShape {
 
 impl GatherShape {
     /// Copies the chosen entries; an index may be anything that converts to `i64`.
-    pub fn run<I: Copy + Into<i64>>(
-        &self,
-        source: &[u8],
-        indices: &[I],
-        target: &mut [u8],
-    ) -> Result<(), OutOfBounds> {
+    pub fn run<I: Copy + Into<i64>>(&self, source: &[u8], indices: &[I], target: &mut [u8]) -> Result<(), OutOfBounds> {
         let Self { batch, outer, axis, inner, count } = *self;
         if inner == 0 || target.is_empty() {
             return Ok(());
@@ -73,21 +68,8 @@ pub fn tuple_offset<I: Copy + Into<i64>>(tuple: &[I], dims: &[usize]) -> Result<
 
 /// Copies a tensor through one index table per axis: `target[i, j, ..] = source[a[i], b[j], ..]`.
 /// `strides` are the source's, in elements of `width` bytes.
-pub fn axis_tables(
-    width: usize,
-    tables: &[Vec<usize>],
-    strides: &[isize],
-    source: &[u8],
-    target: &mut [u8],
-) {
-    fn axis(
-        width: usize,
-        tables: &[Vec<usize>],
-        strides: &[isize],
-        source: &[u8],
-        from: usize,
-        target: &mut [u8],
-    ) {
+pub fn axis_tables(width: usize, tables: &[Vec<usize>], strides: &[isize], source: &[u8], target: &mut [u8]) {
+    fn axis(width: usize, tables: &[Vec<usize>], strides: &[isize], source: &[u8], from: usize, target: &mut [u8]) {
         match (tables, strides) {
             ([table, tables @ ..], [stride, strides @ ..]) => {
                 let part = target.len() / table.len().max(1);

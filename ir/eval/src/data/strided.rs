@@ -59,9 +59,7 @@ impl StridedCopy {
                 continue;
             }
             match axes.last_mut() {
-                Some((outer, outer_from, outer_to))
-                    if *outer_from == from * size as isize && *outer_to == to * size as isize =>
-                {
+                Some((outer, outer_from, outer_to)) if *outer_from == from * size as isize && *outer_to == to * size as isize => {
                     *outer *= size;
                     (*outer_from, *outer_to) = (from, to);
                 }

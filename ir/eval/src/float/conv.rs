@@ -24,23 +24,14 @@ pub struct Axis {
 
 impl Axis {
     /// An axis of size one that a window of one covers.
-    pub const UNIT: Self = Self {
-        input: 1,
-        output: 1,
-        filter: 1,
-        stride: 1,
-        dilation: 1,
-        pad: 0,
-    };
+    pub const UNIT: Self = Self { input: 1, output: 1, filter: 1, stride: 1, dilation: 1, pad: 0 };
 
     /// Taps of the window at `output` that lie in the input, as a range of filter indices.
     #[must_use]
     pub fn taps(&self, output: usize) -> std::ops::Range<usize> {
         let start = output * self.stride;
         let first = self.pad.saturating_sub(start).div_ceil(self.dilation);
-        let end = (self.input + self.pad)
-            .saturating_sub(start)
-            .div_ceil(self.dilation);
+        let end = (self.input + self.pad).saturating_sub(start).div_ceil(self.dilation);
         let end = end.min(self.filter);
         first.min(end)..end
     }
@@ -84,8 +75,7 @@ impl ConvShape {
     /// Filter elements per output channel.
     #[must_use]
     pub fn depth(&self) -> usize {
-        self.axes.iter().map(|axis| axis.filter).product::<usize>()
-            * (self.input_channels / self.groups.max(1))
+        self.axes.iter().map(|axis| axis.filter).product::<usize>() * (self.input_channels / self.groups.max(1))
     }
 }
 
@@ -110,18 +100,11 @@ impl Conv {
 
     /// Like [`new`](Self::new) with the filter given by output channel and flat `[D, H, W, I]` index.
     #[must_use]
-    pub fn with_filter(
-        shape: ConvShape,
-        filter: impl Fn(usize, usize) -> f32,
-        bias: Option<&[f32]>,
-        clamp: (f32, f32),
-    ) -> Self {
+    pub fn with_filter(shape: ConvShape, filter: impl Fn(usize, usize) -> f32, bias: Option<&[f32]>, clamp: (f32, f32)) -> Self {
         let [d, h, w] = shape.axes;
         let pads = |axis: &Axis| axis.pad > 0 || axis.padded() > axis.input;
         let copies = shape.axes.iter().any(pads);
-        let [pd, ph, pw] = shape
-            .axes
-            .map(|axis| if copies { axis.padded() } else { axis.input });
+        let [pd, ph, pw] = shape.axes.map(|axis| if copies { axis.padded() } else { axis.input });
         let c = shape.input_channels;
         let group = c / shape.groups;
         let mut rows = Vec::with_capacity(shape.output_pixels());
@@ -134,11 +117,7 @@ impl Conv {
         }
         // Taps of one filter row are contiguous unless they are dilated or the channels grouped.
         let joined = shape.groups == 1 && (w.dilation == 1 || w.filter == 1);
-        let (taps, run_len) = if joined {
-            (1, w.filter * c)
-        } else {
-            (w.filter, group)
-        };
+        let (taps, run_len) = if joined { (1, w.filter * c) } else { (w.filter, group) };
         let mut runs = Vec::new();
         for z in 0..d.filter {
             for y in 0..h.filter {
@@ -150,8 +129,7 @@ impl Conv {
         let outputs = shape.output_channels / shape.groups;
         let weights = (0..shape.groups)
             .map(|g| {
-                let mut packed =
-                    PackedWeights::pack(shape.depth(), outputs, |k, o| filter(g * outputs + o, k));
+                let mut packed = PackedWeights::pack(shape.depth(), outputs, |k, o| filter(g * outputs + o, k));
                 if let Some(bias) = bias {
                     packed.set_bias(&bias[g * outputs..][..outputs]);
                 }
@@ -159,21 +137,13 @@ impl Conv {
             })
             .collect();
         let padded = copies.then_some([pd, ph, pw]);
-        Self {
-            shape,
-            gather: Gather::new(rows, runs, run_len),
-            weights,
-            clamp,
-            padded,
-        }
+        Self { shape, gather: Gather::new(rows, runs, run_len), weights, clamp, padded }
     }
 
     /// Elements of scratch that [`run`](Self::run) needs.
     #[must_use]
     pub fn scratch(&self) -> usize {
-        self.padded.map_or(0, |sizes| {
-            sizes.iter().product::<usize>() * self.shape.input_channels
-        })
+        self.padded.map_or(0, |sizes| sizes.iter().product::<usize>() * self.shape.input_channels)
     }
 
     /// Convolves `input` `[N, D, H, W, C]` into `output`.
@@ -184,10 +154,7 @@ impl Conv {
         if in_len == 0 || out_len == 0 {
             return;
         }
-        for (input, output) in input
-            .chunks_exact(in_len)
-            .zip(output.chunks_exact_mut(out_len))
-        {
+        for (input, output) in input.chunks_exact(in_len).zip(output.chunks_exact_mut(out_len)) {
             let image: &[f32] = match self.padded {
                 Some(sizes) => {
                     let scratch = &mut scratch[..self.scratch()];
@@ -198,15 +165,7 @@ impl Conv {
             };
             let group = shape.input_channels / shape.groups;
             for (g, weights) in self.weights.iter().enumerate() {
-                multiply(
-                    &image[g * group..],
-                    &self.gather,
-                    weights,
-                    self.clamp,
-                    output,
-                    shape.output_channels,
-                    g * weights.n(),
-                );
+                multiply(&image[g * group..], &self.gather, weights, self.clamp, output, shape.output_channels, g * weights.n());
             }
         }
     }
@@ -254,15 +213,10 @@ mod tests {
                             for kz in d.taps(z) {
                                 for ky in h.taps(y) {
                                     for kx in w.taps(x) {
-                                        let at = ((n * d.input + d.index(z, kz)) * h.input
-                                            + h.index(y, ky))
-                                            * w.input
-                                            + w.index(x, kx);
-                                        let tap =
-                                            ((o * d.filter + kz) * h.filter + ky) * w.filter + kx;
+                                        let at = ((n * d.input + d.index(z, kz)) * h.input + h.index(y, ky)) * w.input + w.index(x, kx);
+                                        let tap = ((o * d.filter + kz) * h.filter + ky) * w.filter + kx;
                                         for i in 0..gi {
-                                            sum += f64::from(input[at * ci + o / go * gi + i])
-                                                * f64::from(filter[tap * gi + i]);
+                                            sum += f64::from(input[at * ci + o / go * gi + i]) * f64::from(filter[tap * gi + i]);
                                         }
                                     }
                                 }
@@ -278,46 +232,11 @@ mod tests {
 
     #[test]
     fn convolutions_match_their_definition() {
-        let same = Axis {
-            input: 7,
-            output: 7,
-            filter: 3,
-            stride: 1,
-            dilation: 1,
-            pad: 1,
-        };
-        let strided = Axis {
-            input: 8,
-            output: 4,
-            filter: 3,
-            stride: 2,
-            dilation: 1,
-            pad: 0,
-        };
-        let dilated = Axis {
-            input: 9,
-            output: 9,
-            filter: 3,
-            stride: 1,
-            dilation: 2,
-            pad: 2,
-        };
-        let cropped = Axis {
-            input: 10,
-            output: 2,
-            filter: 2,
-            stride: 4,
-            dilation: 1,
-            pad: 0,
-        };
-        let one = Axis {
-            input: 6,
-            output: 6,
-            filter: 1,
-            stride: 1,
-            dilation: 1,
-            pad: 0,
-        };
+        let same = Axis { input: 7, output: 7, filter: 3, stride: 1, dilation: 1, pad: 1 };
+        let strided = Axis { input: 8, output: 4, filter: 3, stride: 2, dilation: 1, pad: 0 };
+        let dilated = Axis { input: 9, output: 9, filter: 3, stride: 1, dilation: 2, pad: 2 };
+        let cropped = Axis { input: 10, output: 2, filter: 2, stride: 4, dilation: 1, pad: 0 };
+        let one = Axis { input: 6, output: 6, filter: 1, stride: 1, dilation: 1, pad: 0 };
         for (axes, ci, co, groups) in [
             ([Axis::UNIT, same, same], 3, 8, 1),
             ([Axis::UNIT, strided, same], 16, 33, 1),
@@ -326,13 +245,7 @@ mod tests {
             ([Axis::UNIT, one, one], 12, 20, 1),
             ([same, strided, one], 2, 3, 1),
         ] {
-            let shape = ConvShape {
-                batch: 2,
-                axes,
-                input_channels: ci,
-                output_channels: co,
-                groups,
-            };
+            let shape = ConvShape { batch: 2, axes, input_channels: ci, output_channels: co, groups };
             let input = random(2 * shape.input_pixels() * ci, 1);
             let filter = random(co * shape.depth(), 2);
             let bias = random(co, 3);

@@ -46,12 +46,7 @@ pub struct Depthwise {
 impl Depthwise {
     /// Takes weights `[1, H, W, C]` and bias `[C]`.
     #[must_use]
-    pub fn new(
-        shape: DepthwiseShape,
-        weights: &[f32],
-        bias: Option<&[f32]>,
-        clamp: (f32, f32),
-    ) -> Self {
+    pub fn new(shape: DepthwiseShape, weights: &[f32], bias: Option<&[f32]>, clamp: (f32, f32)) -> Self {
         let c = shape.channels();
         let taps = shape.axes[0].filter * shape.axes[1].filter;
         let mut packed = Buffer::zeroed((taps + 1) * c * size_of::<f32>());
@@ -60,11 +55,7 @@ impl Depthwise {
         if let Some(bias) = bias {
             out[taps * c..].copy_from_slice(&bias[..c]);
         }
-        Self {
-            shape,
-            weights: packed,
-            clamp,
-        }
+        Self { shape, weights: packed, clamp }
     }
 
     /// Elements of scratch that [`run`](Self::run) needs: the input with each channel repeated,
@@ -72,11 +63,7 @@ impl Depthwise {
     #[must_use]
     pub fn scratch(&self) -> usize {
         let [h, w] = self.shape.axes;
-        if self.shape.multiplier == 1 {
-            0
-        } else {
-            h.input * w.input * self.shape.channels()
-        }
+        if self.shape.multiplier == 1 { 0 } else { h.input * w.input * self.shape.channels() }
     }
 
     /// Convolves `input` `[N, H, W, C]` into `output` `[N, H, W, C * multiplier]`.
@@ -90,10 +77,7 @@ impl Depthwise {
         }
         let weights = self.weights.as_slice::<f32>();
         let (weights, bias) = weights.split_at(weights.len() - c);
-        for (input, output) in input
-            .chunks_exact(in_len)
-            .zip(output.chunks_exact_mut(out_len))
-        {
+        for (input, output) in input.chunks_exact(in_len).zip(output.chunks_exact_mut(out_len)) {
             let input = if self.shape.multiplier == 1 {
                 input
             } else {
@@ -103,17 +87,7 @@ impl Depthwise {
                 }
                 repeated
             };
-            Image {
-                input,
-                output,
-                weights,
-                bias,
-                h,
-                w,
-                c,
-                clamp: self.clamp,
-            }
-            .dispatch();
+            Image { input, output, weights, bias, h, w, c, clamp: self.clamp }.dispatch();
         }
     }
 }
@@ -135,28 +109,15 @@ impl SimdOp for Image<'_> {
     #[inline(always)]
     fn eval<I: Isa>(self, isa: I) {
         let (h, w, c) = (self.h, self.w, self.c);
-        assert!(
-            self.input.len() >= h.input * w.input * c,
-            "the input holds the image"
-        );
-        assert!(
-            self.output.len() >= h.output * w.output * c,
-            "the output holds the image"
-        );
-        assert!(
-            self.weights.len() >= h.filter * w.filter * c,
-            "one weight per tap and channel"
-        );
+        assert!(self.input.len() >= h.input * w.input * c, "the input holds the image");
+        assert!(self.output.len() >= h.output * w.output * c, "the output holds the image");
+        assert!(self.weights.len() >= h.filter * w.filter * c, "one weight per tap and channel");
         assert!(self.bias.len() >= c, "one bias per channel");
         let lanes = isa.f32().len();
         // Output columns whose windows lie wholly in the input.
         let first = w.pad.div_ceil(w.stride).min(w.output);
         let reach = (w.filter.max(1) - 1) * w.dilation + 1;
-        let last = if w.input + w.pad >= reach {
-            (w.input + w.pad - reach) / w.stride + 1
-        } else {
-            0
-        };
+        let last = if w.input + w.pad >= reach { (w.input + w.pad - reach) / w.stride + 1 } else { 0 };
         let last = last.clamp(first, w.output);
         for y in 0..h.output {
             let rows = h.taps(y);
@@ -265,26 +226,16 @@ impl Span {
     /// As [`channels`](Self::channels); `channel` and `V` vectors from it (as many as exist
     /// when `MASKED`, where `V` is one) lie below `c`.
     #[inline(always)]
-    unsafe fn block<I: Isa, const P: usize, const V: usize, const MASKED: bool>(
-        &self,
-        isa: I,
-        first: usize,
-        channel: usize,
-    ) {
+    unsafe fn block<I: Isa, const P: usize, const V: usize, const MASKED: bool>(&self, isa: I, first: usize, channel: usize) {
         let ops = isa.f32();
         let lanes = ops.len();
         let mask = ops.first_n_mask((self.c - channel).min(lanes));
         // SAFETY: the caller's promise, for each load and store below.
         unsafe {
             let load = |at: *const f32| {
-                if MASKED {
-                    ops.load_ptr_mask(at, mask)
-                } else {
-                    ops.load_ptr(at)
-                }
+                if MASKED { ops.load_ptr_mask(at, mask) } else { ops.load_ptr(at) }
             };
-            let bias: [I::F32; V] =
-                std::array::from_fn(|v| load(self.bias.add(channel + v * lanes)));
+            let bias: [I::F32; V] = std::array::from_fn(|v| load(self.bias.add(channel + v * lanes)));
             let mut sums = [bias; P];
             let start = self.input.add(first * self.pixel_step + channel);
             for ky in 0..self.taps[0] {

@@ -31,19 +31,9 @@ impl Gather {
     /// `rows[m] + run`.
     #[must_use]
     pub fn new(rows: Vec<usize>, runs: Vec<usize>, run_len: usize) -> Self {
-        let last =
-            rows.iter().max().copied().unwrap_or(0) + runs.iter().max().copied().unwrap_or(0);
-        let extent = if rows.is_empty() || runs.is_empty() {
-            0
-        } else {
-            last + run_len
-        };
-        Self {
-            rows,
-            runs,
-            run_len,
-            extent,
-        }
+        let last = rows.iter().max().copied().unwrap_or(0) + runs.iter().max().copied().unwrap_or(0);
+        let extent = if rows.is_empty() || runs.is_empty() { 0 } else { last + run_len };
+        Self { rows, runs, run_len, extent }
     }
 
     /// The rows of a dense row-major `[m, k]` matrix.
@@ -145,11 +135,7 @@ impl PackedWeights {
 }
 
 fn panel_width(first: usize, n: usize, lanes: usize) -> usize {
-    if n - first > lanes {
-        PANEL * lanes
-    } else {
-        lanes
-    }
+    if n - first > lanes { PANEL * lanes } else { lanes }
 }
 
 /// `out[m, first + j] = clamp(bias[j] + sum_k rows[m][k] * weights[k][j])`, with rows of `out`
@@ -159,37 +145,14 @@ fn panel_width(first: usize, n: usize, lanes: usize) -> usize {
 ///
 /// If `input` is shorter than the gather's extent, `out` has no room for the last row, or the
 /// depths differ: callers derive all of them from one shape.
-pub fn multiply(
-    input: &[f32],
-    gather: &Gather,
-    weights: &PackedWeights,
-    clamp: (f32, f32),
-    out: &mut [f32],
-    stride: usize,
-    first: usize,
-) {
+pub fn multiply(input: &[f32], gather: &Gather, weights: &PackedWeights, clamp: (f32, f32), out: &mut [f32], stride: usize, first: usize) {
     if gather.rows() == 0 || weights.n == 0 {
         return;
     }
     assert_eq!(gather.depth(), weights.k, "the depth of both matrices");
-    assert!(
-        gather.extent <= input.len(),
-        "the gathered rows lie in the input"
-    );
-    assert!(
-        (gather.rows() - 1) * stride + first + weights.n <= out.len(),
-        "the last row lies in the output"
-    );
-    Multiply {
-        input,
-        gather,
-        weights,
-        clamp,
-        out,
-        stride,
-        first,
-    }
-    .dispatch();
+    assert!(gather.extent <= input.len(), "the gathered rows lie in the input");
+    assert!((gather.rows() - 1) * stride + first + weights.n <= out.len(), "the last row lies in the output");
+    Multiply { input, gather, weights, clamp, out, stride, first }.dispatch();
 }
 
 struct Multiply<'a> {
@@ -209,20 +172,13 @@ impl SimdOp for Multiply<'_> {
     fn eval<I: Isa>(self, isa: I) {
         let ops = isa.f32();
         let lanes = ops.len();
-        assert_eq!(
-            lanes, self.weights.lanes,
-            "weights are packed for this vector unit"
-        );
+        assert_eq!(lanes, self.weights.lanes, "weights are packed for this vector unit");
         let (k, n) = (self.weights.k, self.weights.n);
         let packed = self.weights.data.as_slice::<f32>();
         let bias = &packed[self.weights.columns() * k..];
         let rows = &self.gather.rows;
         // AVX2 has half of AVX-512's registers: smaller tiles there.
-        let tile = if lanes >= 16 || cfg!(target_arch = "aarch64") {
-            TILE
-        } else {
-            5
-        };
+        let tile = if lanes >= 16 || cfg!(target_arch = "aarch64") { TILE } else { 5 };
         let tiles = rows.len().div_ceil(tile);
         let mut first = 0;
         let mut panel = 0;
@@ -242,11 +198,7 @@ impl SimdOp for Multiply<'_> {
                     bias: bias[first..].as_ptr(),
                     clamp: self.clamp,
                     // SAFETY: the entry point checked that the last row's end lies in `out`.
-                    out: unsafe {
-                        self.out
-                            .as_mut_ptr()
-                            .add(row * self.stride + self.first + first)
-                    },
+                    out: unsafe { self.out.as_mut_ptr().add(row * self.stride + self.first + first) },
                     stride: self.stride,
                     valid,
                 };
@@ -319,13 +271,11 @@ impl Tile<'_> {
             let bias: [I::F32; V] = std::array::from_fn(|v| ops.load_ptr(self.bias.add(v * lanes)));
             let mut sums = [bias; M];
             let mut weights = self.weights;
-            let starts: [*const f32; M] =
-                std::array::from_fn(|m| self.input.add(*self.rows.get_unchecked(m)));
+            let starts: [*const f32; M] = std::array::from_fn(|m| self.input.add(*self.rows.get_unchecked(m)));
             for &run in self.runs {
                 let rows: [*const f32; M] = std::array::from_fn(|m| starts[m].add(run));
                 for k in 0..self.run_len {
-                    let w: [I::F32; V] =
-                        std::array::from_fn(|v| ops.load_ptr(weights.add(v * lanes)));
+                    let w: [I::F32; V] = std::array::from_fn(|v| ops.load_ptr(weights.add(v * lanes)));
                     weights = weights.add(V * lanes);
                     for m in 0..M {
                         let x = ops.splat(*rows[m].add(k));
@@ -358,25 +308,9 @@ impl Tile<'_> {
 /// # Panics
 ///
 /// If `weights` is shorter than `out.len() * x.len()` or `bias` shorter than `out`.
-pub fn multiply_vector(
-    x: &[f32],
-    weights: &[f32],
-    bias: Option<&[f32]>,
-    clamp: (f32, f32),
-    out: &mut [f32],
-) {
-    assert!(
-        x.len() * out.len() <= weights.len(),
-        "one weight per product"
-    );
-    MultiplyVector {
-        x,
-        weights,
-        bias,
-        clamp,
-        out,
-    }
-    .dispatch();
+pub fn multiply_vector(x: &[f32], weights: &[f32], bias: Option<&[f32]>, clamp: (f32, f32), out: &mut [f32]) {
+    assert!(x.len() * out.len() <= weights.len(), "one weight per product");
+    MultiplyVector { x, weights, bias, clamp, out }.dispatch();
 }
 
 struct MultiplyVector<'a> {
@@ -457,48 +391,24 @@ mod tests {
 
     #[test]
     fn products_match_a_plain_loop_for_every_tile_shape() {
-        for (m, k, n) in [
-            (1, 1, 1),
-            (3, 5, 7),
-            (9, 27, 16),
-            (17, 12, 33),
-            (8, 64, 50),
-            (41, 3, 65),
-        ] {
+        for (m, k, n) in [(1, 1, 1), (3, 5, 7), (9, 27, 16), (17, 12, 33), (8, 64, 50), (41, 3, 65)] {
             let a = random(m * k, 1);
             let b = random(k * n, 2);
             let bias = random(n, 3);
             let mut weights = PackedWeights::pack(k, n, |row, column| b[row * n + column]);
             weights.set_bias(&bias);
             let mut out = vec![0.0; m * n];
-            multiply(
-                &a,
-                &Gather::dense(m, k),
-                &weights,
-                (-1.5, 2.0),
-                &mut out,
-                n,
-                0,
-            );
+            multiply(&a, &Gather::dense(m, k), &weights, (-1.5, 2.0), &mut out, n, 0);
             let transposed: Vec<f32> = (0..n * k).map(|i| b[(i % k) * n + i / k]).collect();
             let mut row = vec![0.0; n];
             multiply_vector(&a[..k], &transposed, Some(&bias), (-1.5, 2.0), &mut row);
             for (i, &y) in out.iter().enumerate() {
-                let exact: f64 = (0..k)
-                    .map(|j| f64::from(a[i / n * k + j]) * f64::from(b[j * n + i % n]))
-                    .sum::<f64>()
-                    + f64::from(bias[i % n]);
+                let exact: f64 =
+                    (0..k).map(|j| f64::from(a[i / n * k + j]) * f64::from(b[j * n + i % n])).sum::<f64>() + f64::from(bias[i % n]);
                 let exact = exact.clamp(-1.5, 2.0);
-                assert!(
-                    (f64::from(y) - exact).abs() < 1e-4,
-                    "{m}x{k}x{n} at {i}: {y} {exact}"
-                );
+                assert!((f64::from(y) - exact).abs() < 1e-4, "{m}x{k}x{n} at {i}: {y} {exact}");
                 if i < n {
-                    assert!(
-                        (f64::from(row[i]) - exact).abs() < 1e-4,
-                        "row {i}: {} {exact}",
-                        row[i]
-                    );
+                    assert!((f64::from(row[i]) - exact).abs() < 1e-4, "row {i}: {} {exact}", row[i]);
                 }
             }
         }

@@ -11,6 +11,6 @@ pub mod conv;
 pub mod depthwise;
 pub mod gemm;
 pub mod number;
-pub mod vector;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod vector;

@@ -1,24 +1,14 @@
 //! Convolutions.
 
 use octet_ir::ElementType as E;
-use octet_ir::ops::{
-    Activation, Conv2d, Conv3d, Conv3dTranspose, DepthwiseConv2d, Padding, TransposeConv,
-    conv_padding,
-};
+use octet_ir::ops::{Activation, Conv2d, Conv3d, Conv3dTranspose, DepthwiseConv2d, Padding, TransposeConv, conv_padding};
 
 use crate::float::conv::{Axis, Conv, ConvShape};
 use crate::float::depthwise::{Depthwise, DepthwiseShape};
 use crate::kernel::{PrepareCx, Prepared, kernel, kernel_with_scratch};
 
 /// The geometry along one axis, as TFLite places the window.
-fn axis(
-    padding: Padding,
-    input: usize,
-    output: usize,
-    filter: usize,
-    stride: usize,
-    dilation: usize,
-) -> Axis {
+fn axis(padding: Padding, input: usize, output: usize, filter: usize, stride: usize, dilation: usize) -> Axis {
     let (pad, _) = conv_padding(padding, input, output, filter, stride, dilation);
     Axis { input, output, filter, stride, dilation, pad }
 }
@@ -82,10 +72,7 @@ fn float_depthwise(op: &DepthwiseConv2d, cx: &PrepareCx<'_>) -> Prepared {
     let &[_, oh, ow, _] = cx.result_shape(0)? else { return Err(cx.invalid("the result has rank 4")) };
     let shape = DepthwiseShape {
         batch,
-        axes: [
-            axis(op.padding, h, oh, kh, op.stride[0], op.dilation[0]),
-            axis(op.padding, w, ow, kw, op.stride[1], op.dilation[1]),
-        ],
+        axes: [axis(op.padding, h, oh, kh, op.stride[0], op.dilation[0]), axis(op.padding, w, ow, kw, op.stride[1], op.dilation[1])],
         input_channels,
         multiplier: channels / input_channels.max(1),
     };

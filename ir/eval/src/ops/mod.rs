@@ -19,8 +19,8 @@ mod reduce;
 mod resize;
 mod shape;
 mod slice;
-mod util;
 mod space;
+mod util;
 
 use octet_ir::{Diagnostic, Op};
 

@@ -67,7 +67,13 @@ pub(super) fn mirror_pad(op: &MirrorPad, cx: &PrepareCx<'_>) -> Prepared {
             return Err(cx.invalid(format!("axis {axis} of size {size} is too short to mirror")));
         }
         let position = |i: i64| {
-            if i < 0 { edge - 1 - i } else if i < size as i64 { i } else { 2 * size as i64 - 1 - edge - i }
+            if i < 0 {
+                edge - 1 - i
+            } else if i < size as i64 {
+                i
+            } else {
+                2 * size as i64 - 1 - edge - i
+            }
         };
         let table: Vec<usize> = (-before..size as i64 + after).map(|i| position(i) as usize).collect();
         if result.get(axis) != Some(&table.len()) {

@@ -1,6 +1,6 @@
 //! Pools.
 
-use octet_ir::ops::{Pool2d};
+use octet_ir::ops::Pool2d;
 
 use crate::kernel::{PrepareCx, Prepared};
 

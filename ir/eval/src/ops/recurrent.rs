@@ -1,6 +1,8 @@
 //! Recurrent layers.
 
-use octet_ir::ops::{BidirectionalSequenceLstm, BidirectionalSequenceRnn, Lstm, Rnn, Svdf, UnidirectionalSequenceLstm, UnidirectionalSequenceRnn};
+use octet_ir::ops::{
+    BidirectionalSequenceLstm, BidirectionalSequenceRnn, Lstm, Rnn, Svdf, UnidirectionalSequenceLstm, UnidirectionalSequenceRnn,
+};
 
 use crate::kernel::{PrepareCx, Prepared};
 

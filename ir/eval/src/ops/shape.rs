@@ -1,9 +1,6 @@
 //! Ops that change or read shapes.
 
-use octet_ir::ops::{
-    BroadcastArgs, BroadcastTo, ExpandDims, MatrixDiag, MatrixSetDiag, Rank, Reshape, ShapeOf,
-    Squeeze, Transpose,
-};
+use octet_ir::ops::{BroadcastArgs, BroadcastTo, ExpandDims, MatrixDiag, MatrixSetDiag, Rank, Reshape, ShapeOf, Squeeze, Transpose};
 use octet_ir::{ElementType as E, Type};
 
 use super::util::{copy_kernel, put_ints, width};

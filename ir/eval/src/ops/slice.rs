@@ -1,8 +1,6 @@
 //! Ops that take parts of a tensor, reverse or repeat it.
 
-use octet_ir::ops::{
-    DynamicUpdateSlice, ReverseSequence, ReverseV2, Slice, Split, SplitV, StridedSlice, Tile,
-};
+use octet_ir::ops::{DynamicUpdateSlice, ReverseSequence, ReverseV2, Slice, Split, SplitV, StridedSlice, Tile};
 
 use super::util::{copy_kernel, read_ints, width};
 use crate::data::strided::{StridedCopy, View, dense_strides};
@@ -18,9 +16,7 @@ pub(super) fn slice(_: &Slice, cx: &PrepareCx<'_>) -> Prepared {
     }
     let mut start = 0;
     for axis in 0..dims.len() {
-        let first = usize::try_from(begin[axis]).ok().filter(|first| {
-            first.checked_add(result[axis]).is_some_and(|end| end <= dims[axis])
-        });
+        let first = usize::try_from(begin[axis]).ok().filter(|first| first.checked_add(result[axis]).is_some_and(|end| end <= dims[axis]));
         let first = first.ok_or_else(|| cx.invalid(format!("the slice leaves axis {axis}")))?;
         start += first * strides[axis] as usize;
     }
@@ -145,9 +141,7 @@ pub(super) fn reverse_sequence(op: &ReverseSequence, cx: &PrepareCx<'_>) -> Prep
         let lengths = read_ints(io, 1, lengths);
         let input = io.input::<u8>(0);
         let output = io.output::<u8>(0);
-        let at = |o: usize, l: usize, m: usize, h: usize| {
-            (((o * low_size + l) * middle + m) * high_size + h) * inner
-        };
+        let at = |o: usize, l: usize, m: usize, h: usize| (((o * low_size + l) * middle + m) * high_size + h) * inner;
         for o in 0..outer {
             for l in 0..low_size {
                 for m in 0..middle {

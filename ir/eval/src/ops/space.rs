@@ -44,12 +44,7 @@ fn lane(block: usize, offset: usize, pad: usize, batched: usize, spatial: usize)
 
 /// One copy per block offset between a spatial tensor and its batched form; the batched one is
 /// the target when `to_batch`.
-fn block_copies(
-    cx: &PrepareCx<'_>,
-    spatial: &[usize],
-    batched: &[usize],
-    to_batch: bool,
-) -> Result<Vec<StridedCopy>, PrepareError> {
+fn block_copies(cx: &PrepareCx<'_>, spatial: &[usize], batched: &[usize], to_batch: bool) -> Result<Vec<StridedCopy>, PrepareError> {
     let (block, pads) = (cx.ints(1)?, cx.ints(2)?);
     let width = width(cx, 0)?;
     let bad = || cx.invalid("block sizes and paddings do not fit the shapes");
@@ -81,11 +76,7 @@ fn block_copies(
             space.strides[at] *= block[axis] as isize;
             batch.start += lane.batched * in_batch[at] as usize;
         }
-        copies.push(if to_batch {
-            StridedCopy::new(width, &dims, &space, &batch)
-        } else {
-            StridedCopy::new(width, &dims, &batch, &space)
-        });
+        copies.push(if to_batch { StridedCopy::new(width, &dims, &space, &batch) } else { StridedCopy::new(width, &dims, &batch, &space) });
     }
     Ok(copies)
 }
