@@ -1,0 +1,210 @@
+//! Element-wise operations on two quantized tensors with broadcasting: ADD, SUB, MUL, DIV, SQUARED_DIFFERENCE, PRELU, MAXIMUM, MINIMUM
+//! and the comparisons.
+//!
+//! Arithmetic: `integer_ops/{add,mul}.h`, `reference/{add,sub,div,prelu,comparisons}.h` and their prepares in
+//! `micro/kernels/*_common.cc`.
+
+use octet_ir::arith::reciprocal;
+
+use super::broadcast::zip_broadcast;
+use super::{Affine, Bounds, Multiplier, Quantized, Result, ensure};
+
+/// A prepared operation. `T` of `run` must be the type that it was prepared for.
+#[derive(Clone, Debug)]
+pub struct Binary {
+    kind: Kind,
+    a_zero: i32,
+    b_zero: i32,
+    zero_point: i32,
+    min: i32,
+    max: i32,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    /// ADD, SUB: both operands brought to a common finer scale.
+    Sum {
+        left_shift: u32,
+        a: Multiplier,
+        b: Multiplier,
+        out: Multiplier,
+        negate: bool,
+    },
+    Mul(Multiplier),
+    Div(Multiplier),
+    SquaredDifference {
+        left_shift: u32,
+        a: Multiplier,
+        b: Multiplier,
+        out: Multiplier,
+    },
+    Prelu {
+        identity: Multiplier,
+        alpha: Multiplier,
+    },
+}
+
+impl Binary {
+    fn new<T: Quantized>(kind: Kind, a: Affine, b: Affine, output: Affine, activation: Bounds) -> Self {
+        let (min, max) = activation.quantized::<T>(output);
+        Self { kind, a_zero: a.zero_point, b_zero: b.zero_point, zero_point: output.zero_point, min, max }
+    }
+
+    /// ADD. Scales are compared in double precision.
+    pub fn add<T: Quantized>(a: Affine, b: Affine, output: Affine, activation: Bounds) -> Result<Self> {
+        let left_shift = if T::MAX > 255 { 15 } else { 20 };
+        let twice_max = 2.0 * f64::from(a.scale.max(b.scale));
+        let kind = Kind::Sum {
+            left_shift,
+            a: below_one(f64::from(a.scale) / twice_max)?,
+            b: below_one(f64::from(b.scale) / twice_max)?,
+            out: below_one(twice_max / (f64::from(1u32 << left_shift) * f64::from(output.scale)))?,
+            negate: false,
+        };
+        Ok(Self::new::<T>(kind, a, b, output, activation))
+    }
+
+    /// SUB. The ratios are computed in single precision.
+    pub fn sub<T: Quantized>(a: Affine, b: Affine, output: Affine, activation: Bounds) -> Result<Self> {
+        let left_shift = if T::MAX > 255 { 15 } else { 20 };
+        let twice_max = 2.0 * a.scale.max(b.scale);
+        let kind = Kind::Sum {
+            left_shift,
+            a: below_one(f64::from(a.scale / twice_max))?,
+            b: below_one(f64::from(b.scale / twice_max))?,
+            out: below_one(f64::from(twice_max / ((1u32 << left_shift) as f32 * output.scale)))?,
+            negate: true,
+        };
+        Ok(Self::new::<T>(kind, a, b, output, activation))
+    }
+
+    /// MUL.
+    pub fn mul<T: Quantized>(a: Affine, b: Affine, output: Affine, activation: Bounds) -> Result<Self> {
+        let real = f64::from(a.scale) * f64::from(b.scale) / f64::from(output.scale);
+        Ok(Self::new::<T>(Kind::Mul(Multiplier::from_real(real)), a, b, output, activation))
+    }
+
+    /// DIV by Newton-Raphson reciprocals. A divisor of 0 gives what the arithmetic gives.
+    pub fn div<T: Quantized>(a: Affine, b: Affine, output: Affine, activation: Bounds) -> Result<Self> {
+        let real = f64::from(a.scale / (b.scale * output.scale));
+        Ok(Self::new::<T>(Kind::Div(Multiplier::from_real(real)), a, b, output, activation))
+    }
+
+    /// SQUARED_DIFFERENCE, which has no activation.
+    pub fn squared_difference<T: Quantized>(a: Affine, b: Affine, output: Affine) -> Result<Self> {
+        let left_shift = if T::MAX > 255 { 0 } else { 7 };
+        let twice_max = 2.0 * f64::from(a.scale.max(b.scale));
+        let out = twice_max * twice_max / f64::from((1u32 << (2 * left_shift)) as f32 * output.scale);
+        let kind = Kind::SquaredDifference {
+            left_shift,
+            a: below_one(f64::from(a.scale) / twice_max)?,
+            b: below_one(f64::from(b.scale) / twice_max)?,
+            out: Multiplier::from_real(out),
+        };
+        Ok(Self::new::<T>(kind, a, b, output, Bounds::NONE))
+    }
+
+    /// PRELU: `a` where it is not negative, else `a * alpha`.
+    pub fn prelu<T: Quantized>(input: Affine, alpha: Affine, output: Affine) -> Result<Self> {
+        let identity = f64::from(input.scale) / f64::from(output.scale);
+        let scaled = f64::from(input.scale) * f64::from(alpha.scale) / f64::from(output.scale);
+        let kind = Kind::Prelu { identity: Multiplier::from_real(identity), alpha: Multiplier::from_real(scaled) };
+        Ok(Self::new::<T>(kind, input, alpha, output, Bounds::NONE))
+    }
+
+    /// Computes the broadcast result. `B` differs from `T` only for PRELU on 16 bits, whose alpha has 8.
+    pub fn run<T: Quantized, B: Quantized>(&self, a_shape: &[usize], a: &[T], b_shape: &[usize], b: &[B], output: &mut [T]) -> Result<()> {
+        let store = |x: i32| T::saturate(x.wrapping_add(self.zero_point).clamp(self.min, self.max));
+        let a_of = |x: T| x.get().wrapping_sub(self.a_zero);
+        let b_of = |x: B| x.get().wrapping_sub(self.b_zero);
+        match self.kind {
+            Kind::Sum { left_shift, a: ma, b: mb, out, negate } => {
+                let scale = |x: i32, m: Multiplier| m.apply(x.wrapping_shl(left_shift));
+                let sum = |x: i32, y: i32| if negate { x.wrapping_sub(y) } else { x.wrapping_add(y) };
+                if T::MAX <= 255 {
+                    // 8-bit operands have 256 values each: scale them once.
+                    let table = |zero: i32, m: Multiplier| -> [i32; 256] {
+                        std::array::from_fn(|i| {
+                            let q = if T::MIN < 0 { i32::from(i as u8 as i8) } else { i as i32 };
+                            scale(q.wrapping_sub(zero), m)
+                        })
+                    };
+                    let (ta, tb) = (table(self.a_zero, ma), table(self.b_zero, mb));
+                    zip_broadcast(a_shape, a, b_shape, b, output, |x, y| {
+                        store(out.apply(sum(ta[(x.get() & 255) as usize], tb[(y.get() & 255) as usize])))
+                    })
+                } else {
+                    zip_broadcast(a_shape, a, b_shape, b, output, |x, y| store(out.apply(sum(scale(a_of(x), ma), scale(b_of(y), mb)))))
+                }
+            }
+            Kind::Mul(m) => zip_broadcast(a_shape, a, b_shape, b, output, |x, y| store(m.apply(a_of(x).wrapping_mul(b_of(y))))),
+            Kind::Div(m) => zip_broadcast(a_shape, a, b_shape, b, output, |x, y| store(divide(a_of(x), b_of(y), m))),
+            Kind::SquaredDifference { left_shift, a: ma, b: mb, out } => zip_broadcast(a_shape, a, b_shape, b, output, |x, y| {
+                let x = ma.apply(a_of(x).wrapping_shl(left_shift));
+                let y = mb.apply(b_of(y).wrapping_shl(left_shift));
+                let difference = x.wrapping_sub(y);
+                store(out.apply(difference.wrapping_mul(difference)))
+            }),
+            Kind::Prelu { identity, alpha } => zip_broadcast(a_shape, a, b_shape, b, output, |x, y| {
+                let x = a_of(x);
+                store(if x >= 0 { identity.apply(x) } else { alpha.apply(x.wrapping_mul(b_of(y))) })
+            }),
+        }
+    }
+}
+
+/// `a / b * m` (`DivElementwise`): the reciprocal of `b` in Q0, the product with the most headroom, one shift.
+fn divide(a: i32, b: i32, m: Multiplier) -> i32 {
+    let (a, b) = if b < 0 { (a.wrapping_neg(), b.wrapping_neg()) } else { (a, b) };
+    let (inverse, over) = reciprocal(b, 31);
+    let headroom = (if a < 0 { !a } else { a }).leading_zeros() as i32 - 1;
+    let quotient = Multiplier { mantissa: inverse, shift: headroom }.apply(a);
+    let shift = m.shift - over - headroom;
+    Multiplier { mantissa: m.mantissa, shift: shift.min(0) }.apply(quotient)
+}
+
+/// A multiplier that must be in `(0, 1)`, as the runtimes check.
+fn below_one(real: f64) -> Result<Multiplier> {
+    ensure(real > 0.0 && real < 1.0, || format!("the ratio of scales {real} must lie between 0 and 1"))?;
+    Ok(Multiplier::from_real(real))
+}
+
+/// MAXIMUM: operands and result share one scale.
+pub fn maximum<T: Quantized>(a_shape: &[usize], a: &[T], b_shape: &[usize], b: &[T], output: &mut [T]) -> Result<()> {
+    zip_broadcast(a_shape, a, b_shape, b, output, |x, y| if x > y { x } else { y })
+}
+
+/// MINIMUM: operands and result share one scale.
+pub fn minimum<T: Quantized>(a_shape: &[usize], a: &[T], b_shape: &[usize], b: &[T], output: &mut [T]) -> Result<()> {
+    zip_broadcast(a_shape, a, b_shape, b, output, |x, y| if x < y { x } else { y })
+}
+
+/// EQUAL, NOT_EQUAL, GREATER, GREATER_EQUAL, LESS and LESS_EQUAL on two 8-bit tensors with scales of their own.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    a: Multiplier,
+    b: Multiplier,
+    a_zero: i32,
+    b_zero: i32,
+}
+
+impl Comparison {
+    /// Both scales must be below 1.
+    pub fn prepare(a: Affine, b: Affine) -> Result<Self> {
+        Ok(Self { a: below_one(f64::from(a.scale))?, b: below_one(f64::from(b.scale))?, a_zero: a.zero_point, b_zero: b.zero_point })
+    }
+
+    /// Compares real values at a resolution of 1/256, the kernels' fixed choice.
+    pub fn run<T: Quantized>(
+        &self,
+        a_shape: &[usize],
+        a: &[T],
+        b_shape: &[usize],
+        b: &[T],
+        output: &mut [bool],
+        compare: impl Fn(i32, i32) -> bool,
+    ) -> Result<()> {
+        let scaled = |x: T, zero: i32, m: Multiplier| m.apply(x.get().wrapping_sub(zero).wrapping_shl(8));
+        zip_broadcast(a_shape, a, b_shape, b, output, |x, y| compare(scaled(x, self.a_zero, self.a), scaled(y, self.b_zero, self.b)))
+    }
+}

@@ -1,0 +1,76 @@
+//! FULLY_CONNECTED: `[B, K] * [N, K] -> [B, N]`.
+//!
+//! Arithmetic: `integer_ops/fully_connected.h` and `micro/kernels/fully_connected_common.cc`. With one weight scale the scales are
+//! multiplied in single precision, and the weights may have a zero point; per channel, in double.
+
+use super::conv2d::{Bias, LayerScales, check_zero_point};
+use super::gemm::{Packed, Requantize, channel_multipliers, fixed, multiply};
+use super::{Quantized, Result, RoundingProfile, ensure};
+
+/// A prepared layer.
+#[derive(Clone, Debug)]
+pub struct FullyConnected {
+    n: usize,
+    k: usize,
+    weights: Packed,
+    requantize: Requantize,
+    input_zero_point: i32,
+}
+
+impl FullyConnected {
+    /// Packs weights `[N, K]`; `I` and `O` are the types of input and output (they differ inside an LSTM).
+    pub fn prepare<I: Quantized, O: Quantized, W: Quantized>(
+        [n, k]: [usize; 2],
+        weights: &[W],
+        bias: Bias,
+        scales: LayerScales<'_>,
+        profile: RoundingProfile,
+    ) -> Result<Self> {
+        check_zero_point::<I>(scales.input)?;
+        ensure(n.checked_mul(k) == Some(weights.len()), || format!("the weights have {} values for shape [{n}, {k}]", weights.len()))?;
+        let per_tensor = scales.weights.len() == 1;
+        let real = channel_multipliers(
+            scales.input.scale,
+            scales.weights,
+            scales.output.scale,
+            n,
+            per_tensor && profile == RoundingProfile::Tflm,
+        )?;
+        // Per-channel kernels take zero point 0 for granted.
+        let zero = if per_tensor { scales.weights_zero_point } else { 0 };
+        let range = scales.activation.quantized::<O>(scales.output);
+        let mut requantize = Requantize::new(bias, fixed(&real), scales.output, range)?;
+        if profile == RoundingProfile::LitertReference && I::MAX <= 255 {
+            requantize = requantize.in_double(real);
+        }
+        Ok(Self {
+            n,
+            k,
+            weights: Packed::new(n, k, |c, i| weights[c * k + i].centred(zero)),
+            requantize,
+            input_zero_point: scales.input.zero_point,
+        })
+    }
+
+    /// Computes `[B, N]` from `[B, K]`; the batch follows from the output's length.
+    pub fn run<I: Quantized, O: Quantized>(&self, input: &[I], output: &mut [O]) -> Result<()> {
+        if output.is_empty() {
+            return Ok(());
+        }
+        let batch = output.len() / self.n.max(1);
+        ensure(batch * self.n == output.len() && batch * self.k == input.len(), || {
+            format!("{} inputs and {} outputs do not fit a [{}, {}] layer", input.len(), output.len(), self.n, self.k)
+        })?;
+        let stride = self.weights.pairs * 2;
+        let mut centred = vec![0i16; batch * stride];
+        if self.k > 0 {
+            for (to, from) in centred.chunks_mut(stride).zip(input.chunks(self.k)) {
+                for (to, from) in to.iter_mut().zip(from) {
+                    *to = from.centred(self.input_zero_point);
+                }
+            }
+        }
+        multiply(&centred, stride, batch, &self.weights, &self.requantize, output, self.n);
+        Ok(())
+    }
+}
