@@ -35,11 +35,10 @@ fn reshape(op: &Reshape, cx: &InferCx<'_>) -> Result<Vec<Inferred>, InferError> 
     let dims: Vec<usize> = wanted.iter().map(|&d| if d == -1 { fill } else { usize::try_from(d).unwrap_or(0) }).collect();
     // A dynamic outermost axis stays one when the reshape asks for it with -1 or leaves its size alone.
     let mut shape = Shape::new(dims);
-    if let Some(name) = input.dynamic(0) {
-        if let Some(hole) = wanted.iter().position(|&d| d == -1) {
+    if let Some(name) = input.dynamic(0)
+        && let Some(hole) = wanted.iter().position(|&d| d == -1) {
             shape = shape.with_dynamic(hole, name);
         }
-    }
     Ok(vec![(cx.elem(0)?, shape)])
 }
 

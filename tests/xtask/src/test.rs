@@ -79,8 +79,8 @@ fn steps(full: bool) -> Vec<Step> {
         step("licences", || checks::licences::check().into()),
         step("schema", || schema::schema(true).into()),
         step("clippy", || run(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])).into()),
-        step("tests", move || tests(full).into()),
         step("doc tests", || run(&mut cargo(&["test", "--quiet", "--workspace", "--doc"])).into()),
+        step("tests", move || tests(full).into()),
         step("docs", || run(cargo(&["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings")).into()),
         step("wasm32", wasm32),
     ];

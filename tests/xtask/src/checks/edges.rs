@@ -29,7 +29,7 @@ const RULES: &[Rule] = &[
     Rule {
         name: "octet-plugin",
         rooms: &["octet-ir"],
-        libraries: Some(&["inventory"]),
+        libraries: Some(&["bytes", "inventory"]),
         reason: "a plugin author compiles the IR and the registries, nothing else",
     },
     Rule {
