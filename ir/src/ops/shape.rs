@@ -36,9 +36,10 @@ fn reshape(op: &Reshape, cx: &InferCx<'_>) -> Result<Vec<Inferred>, InferError> 
     // A dynamic outermost axis stays one when the reshape asks for it with -1 or leaves its size alone.
     let mut shape = Shape::new(dims);
     if let Some(name) = input.dynamic(0)
-        && let Some(hole) = wanted.iter().position(|&d| d == -1) {
-            shape = shape.with_dynamic(hole, name);
-        }
+        && let Some(hole) = wanted.iter().position(|&d| d == -1)
+    {
+        shape = shape.with_dynamic(hole, name);
+    }
     Ok(vec![(cx.elem(0)?, shape)])
 }
 
