@@ -12,7 +12,7 @@ mod pass;
 mod registry;
 
 pub use backend::{Artifact, Backend, BackendEntry};
-pub use data::{DataSource, Dataset, Samples, Tensor};
+pub use data::{Column, DataSource, Dataset, Loaded, SampleStream, Samples, Tensor};
 pub use frontend::{Frontend, FrontendEntry};
 pub use kernel::{Kernel, KernelEntry};
 pub use pass::{Observer, Options, Pass, PassContext, PassEntry};
