@@ -8,7 +8,7 @@
 //!
 //! How to add a kernel: the file of the op in `ops/` matches on element types and answers with
 //! [`kernel`] or [`kernel_with_scratch`] around a closure over prepared parameters; the loops
-//! live in [`crate::float`], [`crate::data`] and `crate::int` and know only slices.
+//! live in [`crate::float`], [`crate::data`] and [`crate::int`] and know only slices.
 
 use std::borrow::Cow;
 
@@ -17,15 +17,7 @@ use octet_ir::{Diagnostic, ElementType, Op, Type};
 
 use crate::buffer::Buffer;
 
-/// Which runtime's integer rounding the kernels follow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RoundingProfile {
-    /// TFLite Micro and CMSIS-NN: the golden reference.
-    #[default]
-    Tflm,
-    /// LiteRT's reference kernels, where they differ.
-    LitertReference,
-}
+pub use octet_ir::arith::RoundingProfile;
 
 /// An op that is ready to run.
 pub trait Kernel: Send + Sync {

@@ -3,11 +3,12 @@
 use super::{Result, ensure};
 
 /// Writes one index per outer and inner position of `[outer, axis, inner]`; `better(candidate, best)` decides.
-pub fn arg_extreme<T: Copy>(
+pub fn arg_extreme<T: Copy, O>(
     [outer, axis, inner]: [usize; 3],
     input: &[T],
-    output: &mut [i64],
+    output: &mut [O],
     better: impl Fn(T, T) -> bool,
+    store: impl Fn(usize) -> O,
 ) -> Result<()> {
     ensure(input.len() == outer * axis * inner && output.len() == outer * inner && (axis > 0 || output.is_empty()), || {
         format!("{} inputs and {} outputs do not fit [{outer}, {axis}, {inner}]", input.len(), output.len())
@@ -21,7 +22,7 @@ pub fn arg_extreme<T: Copy>(
                     best = a;
                 }
             }
-            output[o * inner + i] = best as i64;
+            output[o * inner + i] = store(best);
         }
     }
     Ok(())

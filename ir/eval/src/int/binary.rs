@@ -195,14 +195,14 @@ impl Comparison {
     }
 
     /// Compares real values at a resolution of 1/256, the kernels' fixed choice.
-    pub fn run<T: Quantized>(
+    pub fn run<T: Quantized, O>(
         &self,
         a_shape: &[usize],
         a: &[T],
         b_shape: &[usize],
         b: &[T],
-        output: &mut [bool],
-        compare: impl Fn(i32, i32) -> bool,
+        output: &mut [O],
+        compare: impl Fn(i32, i32) -> O,
     ) -> Result<()> {
         let scaled = |x: T, zero: i32, m: Multiplier| m.apply(x.get().wrapping_sub(zero).wrapping_shl(8));
         zip_broadcast(a_shape, a, b_shape, b, output, |x, y| compare(scaled(x, self.a_zero, self.a), scaled(y, self.b_zero, self.b)))

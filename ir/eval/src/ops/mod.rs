@@ -9,6 +9,7 @@ mod create;
 mod dense;
 mod elementwise;
 mod gather;
+mod integer;
 mod join;
 mod normalization;
 mod pad;
@@ -30,6 +31,9 @@ use crate::kernel::{PrepareCx, Prepared};
 ///
 /// Control flow and resource variables have none: an interpreter runs them itself.
 pub fn prepare(cx: &PrepareCx<'_>) -> Prepared {
+    if let Some(kernel) = integer::prepare(cx)? {
+        return Ok(kernel);
+    }
     match cx.op {
         Op::Conv2d(op) => conv::conv_2d(op, cx),
         Op::DepthwiseConv2d(op) => conv::depthwise_conv_2d(op, cx),
