@@ -40,6 +40,22 @@ pub fn parse(text: &str, blobs: &Bytes) -> Result<Module, Diagnostic> {
     Ok(module)
 }
 
+/// Parses `name{option = value, ...}, name, ...` in the attribute grammar of the text form: pipelines are written like this. The braces may be
+/// left out; so may everything. Errors (`IRT001`) point at line and column.
+pub fn parse_calls(text: &str) -> Result<Vec<(String, Vec<(String, Attr)>)>, Diagnostic> {
+    let mut parser = Parser { cursor: Cursor::new(text), blobs: Bytes::new(), splat_budget: 0 };
+    let mut calls = Vec::new();
+    while !parser.cursor.at_end() {
+        if !calls.is_empty() {
+            parser.cursor.expect(",")?;
+        }
+        let name = parser.cursor.word()?.to_owned();
+        let options = if parser.cursor.peek_token() == Some('{') { parser.entries(0)? } else { Vec::new() };
+        calls.push((name, options));
+    }
+    Ok(calls)
+}
+
 struct Parser<'s> {
     cursor: Cursor<'s>,
     blobs: Bytes,

@@ -1,0 +1,1 @@
+//! Range calibration: runs the model on sample data and notes the range of every value.
