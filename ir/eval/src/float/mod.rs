@@ -10,7 +10,12 @@ pub mod broadcast;
 pub mod conv;
 pub mod depthwise;
 pub mod gemm;
+pub mod hybrid;
+pub mod normalize;
 pub mod number;
+pub mod pool;
+pub mod reduce;
+pub mod resize;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod vector;

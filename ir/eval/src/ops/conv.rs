@@ -8,7 +8,7 @@ use crate::float::depthwise::{Depthwise, DepthwiseShape};
 use crate::kernel::{PrepareCx, Prepared, kernel, kernel_with_scratch};
 
 /// The geometry along one axis, as TFLite places the window.
-fn axis(padding: Padding, input: usize, output: usize, filter: usize, stride: usize, dilation: usize) -> Axis {
+pub(super) fn axis(padding: Padding, input: usize, output: usize, filter: usize, stride: usize, dilation: usize) -> Axis {
     let (pad, _) = conv_padding(padding, input, output, filter, stride, dilation);
     Axis { input, output, filter, stride, dilation, pad }
 }
@@ -21,7 +21,7 @@ pub(super) fn conv_2d(op: &Conv2d, cx: &PrepareCx<'_>) -> Prepared {
 }
 
 /// The interval of a clamping activation; others are applied to the output afterwards.
-fn clamp_of(activation: Activation) -> (f32, f32) {
+pub(super) fn clamp_of(activation: Activation) -> (f32, f32) {
     activation.bounds().unwrap_or((f32::NEG_INFINITY, f32::INFINITY))
 }
 

@@ -1,41 +1,331 @@
 //! Ops that compute each element from the same element of the operands.
 
-use octet_ir::ops::{Binary, Bitcast, Cast, Compare, Gelu, LeakyRelu, Prelu, Select, Unary};
+use bytemuck::Pod;
+use octet_ir::ops::{
+    Activation, Binary, BinaryKind, Bitcast, Compare, CompareKind, Gelu, LeakyRelu, Prelu, Select, SelectKind, Unary, UnaryKind,
+};
+use octet_ir::{Diagnostic, ElementType as E};
 
-use crate::kernel::{PrepareCx, Prepared};
+use super::shape::same_bytes;
+use super::util::width;
+use crate::float::activation;
+use crate::float::broadcast::Broadcast;
+use crate::float::number::Number;
+use crate::float::vector::map;
+use crate::kernel::{PrepareCx, PrepareError, Prepared, fallible_kernel, kernel};
 
-pub(super) fn unary(_op: &Unary, cx: &PrepareCx<'_>) -> Prepared {
-    Err(cx.unsupported())
+/// Calls `$f::<T>` with the number type of `$elem`.
+macro_rules! with_number {
+    ($elem:expr, $cx:expr, $f:ident($($arg:expr),*)) => {
+        match $elem {
+            E::F32 => $f::<f32>($($arg),*),
+            E::F64 => $f::<f64>($($arg),*),
+            E::I8 => $f::<i8>($($arg),*),
+            E::I16 => $f::<i16>($($arg),*),
+            E::I32 => $f::<i32>($($arg),*),
+            E::I64 => $f::<i64>($($arg),*),
+            E::U8 => $f::<u8>($($arg),*),
+            E::U16 => $f::<u16>($($arg),*),
+            E::U32 => $f::<u32>($($arg),*),
+            E::U64 => $f::<u64>($($arg),*),
+            _ => Err($cx.unsupported()),
+        }
+    };
+}
+pub(super) use with_number;
+
+/// A kernel from a function over whole f32 slices.
+fn float_kernel(run: impl Fn(&[f32], &mut [f32]) + Send + Sync + 'static) -> Prepared {
+    kernel(move |io| {
+        let x = io.input(0);
+        run(x, io.output(0));
+    })
 }
 
-pub(super) fn binary(_op: &Binary, cx: &PrepareCx<'_>) -> Prepared {
-    Err(cx.unsupported())
+/// A kernel from a function of one number.
+fn number_kernel<T: Pod>(f: impl Fn(T) -> T + Send + Sync + 'static) -> Prepared {
+    kernel(move |io| {
+        let x = io.input::<T>(0);
+        map(x, io.output(0), &f);
+    })
 }
 
-pub(super) fn compare(_op: &Compare, cx: &PrepareCx<'_>) -> Prepared {
-    Err(cx.unsupported())
+/// Whether some operand or result is quantized.
+pub(super) fn quantized(cx: &PrepareCx<'_>) -> bool {
+    let operands = cx.operands.iter().flatten().map(|operand| operand.ty);
+    operands.chain(cx.results).any(octet_ir::Type::is_quantized)
 }
 
-pub(super) fn gelu(_op: &Gelu, cx: &PrepareCx<'_>) -> Prepared {
-    Err(cx.unsupported())
+pub(super) fn unary(op: &Unary, cx: &PrepareCx<'_>) -> Prepared {
+    let elem = cx.elem(0)?;
+    if op.kind == UnaryKind::ZerosLike {
+        width(cx, 0)?;
+        return kernel(|io| io.output::<u8>(0).fill(0));
+    }
+    if cx.result(0)?.elem != elem || quantized(cx) {
+        return Err(cx.unsupported());
+    }
+    match (op.kind, elem) {
+        (UnaryKind::Abs, _) => with_number!(elem, cx, abs()),
+        (UnaryKind::Neg, _) => with_number!(elem, cx, neg()),
+        (UnaryKind::Sign, _) => with_number!(elem, cx, sign()),
+        (UnaryKind::Square, _) => with_number!(elem, cx, square()),
+        (UnaryKind::LogicalNot, E::Bool) => number_kernel(|x: u8| u8::from(x == 0)),
+        (UnaryKind::LogicalNot, _) => Err(cx.unsupported()),
+        (UnaryKind::Relu, _) => with_number!(elem, cx, clamp(Some(0.0), None)),
+        (UnaryKind::Relu6, _) => with_number!(elem, cx, clamp(Some(0.0), Some(6.0))),
+        (UnaryKind::ReluN1To1, _) => with_number!(elem, cx, clamp(Some(-1.0), Some(1.0))),
+        (UnaryKind::Relu0To1, _) => with_number!(elem, cx, clamp(Some(0.0), Some(1.0))),
+        (kind, E::F32) => float_unary(kind, cx),
+        (kind, E::F64) => double_unary(kind, cx),
+        _ => Err(cx.unsupported()),
+    }
 }
 
-pub(super) fn leaky_relu(_op: &LeakyRelu, cx: &PrepareCx<'_>) -> Prepared {
-    Err(cx.unsupported())
+fn float_unary(kind: UnaryKind, cx: &PrepareCx<'_>) -> Prepared {
+    match kind {
+        UnaryKind::Ceil => number_kernel(f32::ceil),
+        UnaryKind::Floor => number_kernel(f32::floor),
+        UnaryKind::Round => number_kernel(f32::round_ties_even),
+        UnaryKind::Sqrt => number_kernel(f32::sqrt),
+        UnaryKind::Rsqrt => number_kernel(|x: f32| 1.0 / x.sqrt()),
+        UnaryKind::Cos => number_kernel(f32::cos),
+        UnaryKind::Sin => number_kernel(f32::sin),
+        UnaryKind::Log => number_kernel(f32::ln),
+        UnaryKind::Exp => float_kernel(activation::exp),
+        UnaryKind::Elu => float_kernel(activation::elu),
+        UnaryKind::HardSwish => float_kernel(activation::hard_swish),
+        UnaryKind::Logistic => float_kernel(activation::logistic),
+        UnaryKind::Tanh => float_kernel(activation::tanh),
+        UnaryKind::Abs
+        | UnaryKind::Neg
+        | UnaryKind::Sign
+        | UnaryKind::Square
+        | UnaryKind::LogicalNot
+        | UnaryKind::Relu
+        | UnaryKind::Relu6
+        | UnaryKind::ReluN1To1
+        | UnaryKind::Relu0To1
+        | UnaryKind::ZerosLike => Err(cx.unsupported()),
+    }
 }
 
-pub(super) fn prelu(_op: &Prelu, cx: &PrepareCx<'_>) -> Prepared {
-    Err(cx.unsupported())
+fn double_unary(kind: UnaryKind, cx: &PrepareCx<'_>) -> Prepared {
+    match kind {
+        UnaryKind::Ceil => number_kernel(f64::ceil),
+        UnaryKind::Floor => number_kernel(f64::floor),
+        UnaryKind::Round => number_kernel(f64::round_ties_even),
+        UnaryKind::Sqrt => number_kernel(f64::sqrt),
+        UnaryKind::Rsqrt => number_kernel(|x: f64| 1.0 / x.sqrt()),
+        UnaryKind::Cos => number_kernel(f64::cos),
+        UnaryKind::Sin => number_kernel(f64::sin),
+        UnaryKind::Log => number_kernel(f64::ln),
+        UnaryKind::Exp => number_kernel(f64::exp),
+        UnaryKind::Abs
+        | UnaryKind::Neg
+        | UnaryKind::Sign
+        | UnaryKind::Square
+        | UnaryKind::LogicalNot
+        | UnaryKind::Relu
+        | UnaryKind::Relu6
+        | UnaryKind::ReluN1To1
+        | UnaryKind::Relu0To1
+        | UnaryKind::ZerosLike
+        | UnaryKind::Elu
+        | UnaryKind::HardSwish
+        | UnaryKind::Logistic
+        | UnaryKind::Tanh => Err(cx.unsupported()),
+    }
 }
 
-pub(super) fn select(_op: &Select, cx: &PrepareCx<'_>) -> Prepared {
-    Err(cx.unsupported())
+fn abs<T: Number>() -> Prepared {
+    number_kernel(T::abs)
 }
 
-pub(super) fn cast(_op: &Cast, cx: &PrepareCx<'_>) -> Prepared {
-    Err(cx.unsupported())
+fn neg<T: Number>() -> Prepared {
+    number_kernel(T::neg)
 }
 
-pub(super) fn bitcast(_op: &Bitcast, cx: &PrepareCx<'_>) -> Prepared {
-    Err(cx.unsupported())
+fn sign<T: Number>() -> Prepared {
+    number_kernel(T::sign)
+}
+
+fn square<T: Number>() -> Prepared {
+    number_kernel(|x: T| x.mul(x))
+}
+
+fn clamp<T: Number>(low: Option<f32>, high: Option<f32>) -> Prepared {
+    let low = low.map_or_else(T::lowest, T::from_f32);
+    let high = high.map_or_else(T::highest, T::from_f32);
+    number_kernel(move |x: T| x.larger(low).smaller(high))
+}
+
+/// The walk over two operands and the result.
+fn pair(cx: &PrepareCx<'_>) -> Result<Broadcast<2>, PrepareError> {
+    let walk = Broadcast::new([cx.shape(0)?, cx.shape(1)?], cx.result_shape(0)?);
+    walk.ok_or_else(|| cx.invalid("the operands do not broadcast to the result"))
+}
+
+/// A kernel from a function of two numbers.
+fn zip_kernel<T: Pod, U: Pod>(cx: &PrepareCx<'_>, f: impl Fn(T, T) -> U + Send + Sync + 'static) -> Prepared {
+    let walk = pair(cx)?;
+    kernel(move |io| {
+        let (a, b) = (io.input(0), io.input(1));
+        walk.zip(a, b, io.output(0), &f);
+    })
+}
+
+/// A kernel from a function that divides by its second operand.
+fn dividing_kernel<T: Number>(cx: &PrepareCx<'_>, f: impl Fn(T, T) -> T + Send + Sync + 'static) -> Prepared {
+    let walk = pair(cx)?;
+    fallible_kernel(0, move |io| {
+        let (a, b) = (io.input::<T>(0), io.input::<T>(1));
+        if T::INTEGER && b.contains(&T::default()) {
+            return Err(Diagnostic::error("EVL011", "an integer is divided by zero"));
+        }
+        walk.zip(a, b, io.output(0), &f);
+        Ok(())
+    })
+}
+
+pub(super) fn binary(op: &Binary, cx: &PrepareCx<'_>) -> Prepared {
+    let elem = cx.elem(0)?;
+    if cx.elem(1)? != elem || cx.result(0)?.elem != elem || quantized(cx) {
+        return Err(cx.unsupported());
+    }
+    match (op.kind, elem) {
+        (BinaryKind::Atan2, E::F32) => zip_kernel(cx, f32::atan2),
+        (BinaryKind::Atan2, E::F64) => zip_kernel(cx, f64::atan2),
+        (BinaryKind::LogicalAnd, E::Bool) => zip_kernel(cx, |a: u8, b: u8| u8::from(a != 0 && b != 0)),
+        (BinaryKind::LogicalOr, E::Bool) => zip_kernel(cx, |a: u8, b: u8| u8::from(a != 0 || b != 0)),
+        (BinaryKind::BitwiseXor, E::Bool) => zip_kernel(cx, |a: u8, b: u8| a ^ b),
+        (BinaryKind::BitwiseXor, E::I8 | E::U8) => zip_kernel(cx, |a: u8, b: u8| a ^ b),
+        (BinaryKind::BitwiseXor, E::I16 | E::U16) => zip_kernel(cx, |a: u16, b: u16| a ^ b),
+        (BinaryKind::BitwiseXor, E::I32 | E::U32) => zip_kernel(cx, |a: u32, b: u32| a ^ b),
+        (BinaryKind::BitwiseXor, E::I64 | E::U64) => zip_kernel(cx, |a: u64, b: u64| a ^ b),
+        (BinaryKind::RightShift, E::I8) => zip_kernel(cx, |a: i8, b: i8| a >> b.clamp(0, 7)),
+        (BinaryKind::RightShift, E::U8) => zip_kernel(cx, |a: u8, b: u8| a >> b.min(7)),
+        (BinaryKind::RightShift, E::I16) => zip_kernel(cx, |a: i16, b: i16| a >> b.clamp(0, 15)),
+        (BinaryKind::RightShift, E::U16) => zip_kernel(cx, |a: u16, b: u16| a >> b.min(15)),
+        (BinaryKind::RightShift, E::I32) => zip_kernel(cx, |a: i32, b: i32| a >> b.clamp(0, 31)),
+        (BinaryKind::RightShift, E::U32) => zip_kernel(cx, |a: u32, b: u32| a >> b.min(31)),
+        (
+            BinaryKind::Atan2 | BinaryKind::LogicalAnd | BinaryKind::LogicalOr | BinaryKind::BitwiseXor | BinaryKind::RightShift,
+            _,
+        ) => Err(cx.unsupported()),
+        (kind, _) => with_number!(elem, cx, arithmetic(kind, op.activation, cx)),
+    }
+}
+
+fn arithmetic<T: Number>(kind: BinaryKind, activation: Activation, cx: &PrepareCx<'_>) -> Prepared {
+    let clamped = activation != Activation::None;
+    let Some((low, high)) = activation.bounds() else { return Err(cx.unsupported()) };
+    let low = if low == f32::NEG_INFINITY { T::lowest() } else { T::from_f32(low) };
+    let high = if high == f32::INFINITY { T::highest() } else { T::from_f32(high) };
+    let clamp = move |x: T| x.larger(low).smaller(high);
+    match kind {
+        BinaryKind::Add if clamped => zip_kernel(cx, move |a: T, b: T| clamp(a.add(b))),
+        BinaryKind::Sub if clamped => zip_kernel(cx, move |a: T, b: T| clamp(a.sub(b))),
+        BinaryKind::Mul if clamped => zip_kernel(cx, move |a: T, b: T| clamp(a.mul(b))),
+        BinaryKind::Div if clamped => dividing_kernel(cx, move |a: T, b: T| clamp(a.div(b))),
+        BinaryKind::Add => zip_kernel(cx, T::add),
+        BinaryKind::Sub => zip_kernel(cx, T::sub),
+        BinaryKind::Mul => zip_kernel(cx, T::mul),
+        BinaryKind::Div => dividing_kernel(cx, T::div),
+        BinaryKind::FloorDiv => dividing_kernel(cx, T::floor_div),
+        BinaryKind::FloorMod => dividing_kernel(cx, T::floor_mod),
+        BinaryKind::Maximum => zip_kernel(cx, T::larger),
+        BinaryKind::Minimum => zip_kernel(cx, T::smaller),
+        BinaryKind::Pow => zip_kernel(cx, T::pow),
+        BinaryKind::SquaredDifference => zip_kernel(cx, |a: T, b: T| a.sub(b).mul(a.sub(b))),
+        BinaryKind::Atan2 | BinaryKind::LogicalAnd | BinaryKind::LogicalOr | BinaryKind::BitwiseXor | BinaryKind::RightShift => {
+            Err(cx.unsupported())
+        }
+    }
+}
+
+pub(super) fn compare(op: &Compare, cx: &PrepareCx<'_>) -> Prepared {
+    fn run<T: Pod + PartialOrd>(kind: CompareKind, cx: &PrepareCx<'_>) -> Prepared {
+        match kind {
+            CompareKind::Equal => zip_kernel(cx, |a: T, b: T| u8::from(a == b)),
+            CompareKind::NotEqual => zip_kernel(cx, |a: T, b: T| u8::from(a != b)),
+            CompareKind::Greater => zip_kernel(cx, |a: T, b: T| u8::from(a > b)),
+            CompareKind::GreaterEqual => zip_kernel(cx, |a: T, b: T| u8::from(a >= b)),
+            CompareKind::Less => zip_kernel(cx, |a: T, b: T| u8::from(a < b)),
+            CompareKind::LessEqual => zip_kernel(cx, |a: T, b: T| u8::from(a <= b)),
+        }
+    }
+    let elem = cx.elem(0)?;
+    if cx.elem(1)? != elem || quantized(cx) {
+        return Err(cx.unsupported());
+    }
+    match elem {
+        E::Bool => run::<u8>(op.kind, cx),
+        _ => with_number!(elem, cx, run(op.kind, cx)),
+    }
+}
+
+pub(super) fn gelu(op: &Gelu, cx: &PrepareCx<'_>) -> Prepared {
+    let approximate = op.approximate;
+    match cx.elem(0)? {
+        E::F32 => float_kernel(move |x, y| activation::gelu(x, y, approximate)),
+        _ => Err(cx.unsupported()),
+    }
+}
+
+pub(super) fn leaky_relu(op: &LeakyRelu, cx: &PrepareCx<'_>) -> Prepared {
+    let alpha = op.alpha;
+    match cx.elem(0)? {
+        E::F32 => number_kernel(move |x: f32| if x > 0.0 { x } else { x * alpha }),
+        _ => Err(cx.unsupported()),
+    }
+}
+
+pub(super) fn prelu(_: &Prelu, cx: &PrepareCx<'_>) -> Prepared {
+    match (cx.elem(0)?, cx.elem(1)?) {
+        (E::F32, E::F32) => zip_kernel(cx, |x: f32, alpha: f32| if x >= 0.0 { x } else { x * alpha }),
+        _ => Err(cx.unsupported()),
+    }
+}
+
+pub(super) fn select(op: &Select, cx: &PrepareCx<'_>) -> Prepared {
+    let (condition, result) = (cx.shape(0)?, cx.result_shape(0)?);
+    // The first version takes one condition per outermost index: the same as trailing axes of 1.
+    let mut condition = condition.to_vec();
+    if op.kind == SelectKind::Select && condition.len() == 1 && result.len() > 1 {
+        condition.resize(result.len(), 1);
+    }
+    let walk = Broadcast::new([&condition, cx.shape(1)?, cx.shape(2)?], result);
+    let walk = walk.ok_or_else(|| cx.invalid("the operands do not broadcast to the result"))?;
+    fn run<T: Pod>(walk: Broadcast<3>) -> Prepared {
+        kernel(move |io| {
+            let (condition, a, b) = (io.input(0), io.input(1), io.input(2));
+            walk.select::<T>(condition, a, b, io.output(0));
+        })
+    }
+    match width(cx, 1)? {
+        1 => run::<u8>(walk),
+        2 => run::<u16>(walk),
+        4 => run::<u32>(walk),
+        8 => run::<u64>(walk),
+        _ => run::<u128>(walk),
+    }
+}
+
+pub(super) fn bitcast(_: &Bitcast, cx: &PrepareCx<'_>) -> Prepared {
+    width(cx, 0)?;
+    if cx.ty(0)?.byte_len() != cx.result(0)?.byte_len() {
+        return Err(cx.unsupported());
+    }
+    kernel(|io| {
+        let input = io.input::<u8>(0);
+        io.output::<u8>(0).copy_from_slice(input);
+    })
+}
+
+pub(super) use super::cast::cast;
+
+/// The operand unchanged.
+pub(super) fn identity(cx: &PrepareCx<'_>) -> Prepared {
+    same_bytes(cx, 0)
 }

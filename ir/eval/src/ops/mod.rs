@@ -4,6 +4,7 @@
 //! quantization), picks float or integer code, and refuses the rest with a diagnostic that
 //! names the op and its types.
 
+mod cast;
 mod conv;
 mod create;
 mod dense;
