@@ -18,14 +18,7 @@ impl PoolShape {
     /// For every window: `out` starts at `start`, each cell of the window that lies in the input
     /// goes through `step(sum, x)`, and `end(sum, cells)` gives the result.
     #[inline(always)]
-    fn windows<T: Copy>(
-        &self,
-        input: &[T],
-        output: &mut [T],
-        start: T,
-        step: impl Fn(T, T) -> T,
-        end: impl Fn(T, usize) -> T,
-    ) {
+    fn windows<T: Copy>(&self, input: &[T], output: &mut [T], start: T, step: impl Fn(T, T) -> T, end: impl Fn(T, usize) -> T) {
         let c = self.channels;
         let [h, w] = self.axes;
         let (in_len, out_len) = (h.input * w.input * c, h.output * w.output * c);

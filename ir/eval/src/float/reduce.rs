@@ -47,14 +47,7 @@ impl Reduction {
 }
 
 /// The recursion over axes; the innermost one or two are loops.
-fn walk<T: Copy, A: Copy>(
-    axes: &[(usize, bool)],
-    input: &[T],
-    output: &mut [A],
-    start: A,
-    read: &impl Fn(T) -> A,
-    f: &impl Fn(A, A) -> A,
-) {
+fn walk<T: Copy, A: Copy>(axes: &[(usize, bool)], input: &[T], output: &mut [A], start: A, read: &impl Fn(T) -> A, f: &impl Fn(A, A) -> A) {
     match *axes {
         [] => output[0] = f(output[0], read(input[0])),
         [(_, false)] => row(input, output, read, f),

@@ -69,11 +69,8 @@ pub(super) fn where_op(_: &Where, cx: &PrepareCx<'_>) -> Prepared {
                     rest /= dims[axis];
                 }
             }
-            let count = if dims.is_empty() {
-                io.input::<T>(0).iter().filter(|x| **x != T::default()).count()
-            } else {
-                found.len() / dims.len()
-            };
+            let count =
+                if dims.is_empty() { io.input::<T>(0).iter().filter(|x| **x != T::default()).count() } else { found.len() / dims.len() };
             let output = &mut io.outputs[0];
             output.data.resize(size_of_val(found.as_slice()));
             output.data.as_mut_slice::<i64>().copy_from_slice(&found);

@@ -163,9 +163,8 @@ pub(super) fn batch_matmul(op: &BatchMatmul, cx: &PrepareCx<'_>) -> Prepared {
     }
     let (adj_x, adj_y) = (op.adj_x, op.adj_y);
     let gather = Gather::dense(m, k);
-    let pack = move |rhs: &[f32]| {
-        PackedWeights::pack(k, n, |row, column| if adj_y { rhs[column * k + row] } else { rhs[row * n + column] })
-    };
+    let pack =
+        move |rhs: &[f32]| PackedWeights::pack(k, n, |row, column| if adj_y { rhs[column * k + row] } else { rhs[row * n + column] });
     let split = move |numbers: &[f32]| numbers.chunks_exact((k * n).max(1)).map(pack).collect::<Vec<_>>();
     let (rhs_type, asymmetric) = (cx.ty(1)?.clone(), op.asymmetric_quantize_inputs);
     let scale = if hybrid { Some(rhs_type.scale_zero_point().ok_or_else(|| cx.unsupported())?.0) } else { None };

@@ -209,10 +209,9 @@ pub(super) fn binary(op: &Binary, cx: &PrepareCx<'_>) -> Prepared {
         (BinaryKind::RightShift, E::U16) => zip_kernel(cx, |a: u16, b: u16| a >> b.min(15)),
         (BinaryKind::RightShift, E::I32) => zip_kernel(cx, |a: i32, b: i32| a >> b.clamp(0, 31)),
         (BinaryKind::RightShift, E::U32) => zip_kernel(cx, |a: u32, b: u32| a >> b.min(31)),
-        (
-            BinaryKind::Atan2 | BinaryKind::LogicalAnd | BinaryKind::LogicalOr | BinaryKind::BitwiseXor | BinaryKind::RightShift,
-            _,
-        ) => Err(cx.unsupported()),
+        (BinaryKind::Atan2 | BinaryKind::LogicalAnd | BinaryKind::LogicalOr | BinaryKind::BitwiseXor | BinaryKind::RightShift, _) => {
+            Err(cx.unsupported())
+        }
         (kind, _) => with_number!(elem, cx, arithmetic(kind, op.activation, cx)),
     }
 }

@@ -1,9 +1,7 @@
 //! Ops that combine elements along an axis.
 
 use bytemuck::Pod;
-use octet_ir::ops::{
-    Arg, ArgKind, Cumsum, Reduce, ReduceKind, SegmentSum, TopkV2, Unique, UnsortedSegment, UnsortedSegmentKind,
-};
+use octet_ir::ops::{Arg, ArgKind, Cumsum, Reduce, ReduceKind, SegmentSum, TopkV2, Unique, UnsortedSegment, UnsortedSegmentKind};
 use octet_ir::{Diagnostic, ElementType as E};
 
 use super::elementwise::{quantized, with_number};
@@ -175,9 +173,7 @@ pub(super) fn topk_v2(_: &TopkV2, cx: &PrepareCx<'_>) -> Prepared {
                 order.clear();
                 order.extend(0..depth);
                 // Of equal numbers the first one wins.
-                let descending = |&a: &usize, &b: &usize| {
-                    row[b].partial_cmp(&row[a]).unwrap_or(std::cmp::Ordering::Equal).then(a.cmp(&b))
-                };
+                let descending = |&a: &usize, &b: &usize| row[b].partial_cmp(&row[a]).unwrap_or(std::cmp::Ordering::Equal).then(a.cmp(&b));
                 if k < depth {
                     order.select_nth_unstable_by(k, descending);
                     order.truncate(k);
