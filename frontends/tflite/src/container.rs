@@ -31,8 +31,9 @@ impl<'a> Container<'a> {
         // The identifier follows the root offset.
         if bytes.get(4..8) != Some(fb::MODEL_IDENTIFIER.as_bytes()) {
             let what = if bytes.len() < 8 { "the file is too short" } else { "the file lacks the identifier TFL3" };
-            return Err(Diagnostic::error(codes::NOT_TFLITE, format!("this is not a TFLite model: {what}"))
-                .with_help("Octet reads .tflite flatbuffers of schema version 3; a SavedModel or Keras file needs the TFLite converter first"));
+            return Err(Diagnostic::error(codes::NOT_TFLITE, format!("this is not a TFLite model: {what}")).with_help(
+                "Octet reads .tflite flatbuffers of schema version 3; a SavedModel or Keras file needs the TFLite converter first",
+            ));
         }
         let limits = VerifierOptions {
             max_depth: MAX_DEPTH,
@@ -94,7 +95,12 @@ impl<'a> Container<'a> {
             return Ok(None);
         }
         self.slice(buffer.offset(), buffer.size()).map(Some).ok_or_else(|| {
-            format!("buffer {index} lies at offset {} with {} bytes, outside the file's {}", buffer.offset(), buffer.size(), self.bytes.len())
+            format!(
+                "buffer {index} lies at offset {} with {} bytes, outside the file's {}",
+                buffer.offset(),
+                buffer.size(),
+                self.bytes.len()
+            )
         })
     }
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use octet_ir::ops::{Custom, Reshape};
 use octet_ir::verify::types::infer_operation;
 use octet_ir::{
-    Blob, ConstId, Constant, Diagnostics, ElementType, EntityId, GraphBuilder, GraphId, Loc, Metadata, Module, Op, OpId, Signature, SourceLocation,
-    ValueId,
+    Blob, ConstId, Constant, Diagnostics, ElementType, EntityId, GraphBuilder, GraphId, Loc, Metadata, Module, Op, OpId, Signature,
+    SourceLocation, ValueId,
 };
 use octet_tflite_schema as fb;
 
@@ -286,24 +286,25 @@ impl<'r, 'a> Reader<'r, 'a> {
                 self.report.error(codes::SIGNATURE, SourceLocation::default(), message);
                 continue;
             };
-            let mut names = |what: &str, maps: Option<flatbuffers::Vector<'a, flatbuffers::ForwardsUOffset<fb::TensorMap<'a>>>>, of: &[ValueId]| {
-                let mut named = Vec::new();
-                for map in maps.iter().flatten() {
-                    let name = map.name().unwrap_or_default();
-                    let tensor = usize::try_from(map.tensor_index()).map(ValueId::from_index).ok();
-                    match of.iter().position(|v| Some(*v) == tensor) {
-                        Some(position) => named.push((name.to_owned(), position)),
-                        None => {
-                            let message = format!(
-                                "signature {index} '{key}' calls tensor {} its {what} '{name}', but that is no {what} of the subgraph",
-                                map.tensor_index()
-                            );
-                            self.report.error(codes::SIGNATURE, at_graph(body.name()), message);
+            let mut names =
+                |what: &str, maps: Option<flatbuffers::Vector<'a, flatbuffers::ForwardsUOffset<fb::TensorMap<'a>>>>, of: &[ValueId]| {
+                    let mut named = Vec::new();
+                    for map in maps.iter().flatten() {
+                        let name = map.name().unwrap_or_default();
+                        let tensor = usize::try_from(map.tensor_index()).map(ValueId::from_index).ok();
+                        match of.iter().position(|v| Some(*v) == tensor) {
+                            Some(position) => named.push((name.to_owned(), position)),
+                            None => {
+                                let message = format!(
+                                    "signature {index} '{key}' calls tensor {} its {what} '{name}', but that is no {what} of the subgraph",
+                                    map.tensor_index()
+                                );
+                                self.report.error(codes::SIGNATURE, at_graph(body.name()), message);
+                            }
                         }
                     }
-                }
-                named
-            };
+                    named
+                };
             let inputs = names("input", def.inputs(), body.inputs());
             let outputs = names("output", def.outputs(), body.outputs());
             module.signatures.push(Signature { key, graph, inputs, outputs });
@@ -473,9 +474,9 @@ impl Body<'_, '_, '_, '_> {
         let (offset, size) = (op.large_custom_options_offset(), op.large_custom_options_size());
         let options = match op.custom_options() {
             Some(options) => container.share(options.bytes()),
-            None if offset > 1 => container.slice(offset, size).ok_or_else(|| {
-                (codes::BUFFER, format!("its options lie at offset {offset} with {size} bytes, outside the file"))
-            })?,
+            None if offset > 1 => container
+                .slice(offset, size)
+                .ok_or_else(|| (codes::BUFFER, format!("its options lie at offset {offset} with {size} bytes, outside the file")))?,
             None => Bytes::new(),
         };
         Ok(Custom { name: name.to_owned(), version, options: Blob(options) }.into())

@@ -9,11 +9,11 @@ use octet_ir::ops::{
     BinaryKind, Bitcast, BroadcastArgs, BroadcastTo, CallOnce, Cast, Compare, CompareKind, Concatenation, Conv2d, Conv3d, Conv3dTranspose,
     Cumsum, Densify, DepthToSpace, DepthwiseConv2d, Dequantize, DynamicUpdateSlice, EmbeddingLookup, ExpandDims, FakeQuant, Fill,
     FullyConnected, Gather, GatherNd, Gelu, If, L2Normalization, LeakyRelu, LocalResponseNormalization, LogSoftmax, Lstm, LstmKernel,
-    MatrixDiag, MatrixSetDiag, MirrorMode, MirrorPad, OneHot, Opaque, Pack, Pad, PadV2, Padding, Pool2d, PoolKind, Prelu, Quantize, RangeOp,
-    Rank, ReadVariable, Reduce, ReduceKind, Reshape, ResizeBilinear, ResizeNearestNeighbor, ReverseSequence, ReverseV2, Rnn, ScatterNd,
-    SegmentSum, Select, SelectKind, ShapeOf, Slice, Softmax, SpaceToBatchNd, SpaceToDepth, SparseToDense, Split, SplitV, Squeeze,
-    StridedSlice, Svdf, Tile, TopkV2, TransposeConv, Transpose, Unary, UnaryKind, UnidirectionalSequenceLstm, UnidirectionalSequenceRnn,
-    Unique, Unpack, UnsortedSegment, UnsortedSegmentKind, VarHandle, WeightsFormat, Where, While,
+    MatrixDiag, MatrixSetDiag, MirrorMode, MirrorPad, OneHot, Opaque, Pack, Pad, PadV2, Padding, Pool2d, PoolKind, Prelu, Quantize,
+    RangeOp, Rank, ReadVariable, Reduce, ReduceKind, Reshape, ResizeBilinear, ResizeNearestNeighbor, ReverseSequence, ReverseV2, Rnn,
+    ScatterNd, SegmentSum, Select, SelectKind, ShapeOf, Slice, Softmax, SpaceToBatchNd, SpaceToDepth, SparseToDense, Split, SplitV,
+    Squeeze, StridedSlice, Svdf, Tile, TopkV2, Transpose, TransposeConv, Unary, UnaryKind, UnidirectionalSequenceLstm,
+    UnidirectionalSequenceRnn, Unique, Unpack, UnsortedSegment, UnsortedSegmentKind, VarHandle, WeightsFormat, Where, While,
 };
 use octet_ir::{Blob, ElementType};
 use octet_tflite_schema as fb;

@@ -28,9 +28,8 @@ pub(crate) fn describe<'a>(
     unranked: bool,
     constant: &dyn Fn(i32) -> Option<(fb::Tensor<'a>, Bytes)>,
 ) -> Result<Described, Finding> {
-    let elem = element_type(tensor.type_()).ok_or_else(|| {
-        (codes::ELEMENT_TYPE, format!("element type {} is not one of the format's", tensor.type_().0))
-    })?;
+    let elem = element_type(tensor.type_())
+        .ok_or_else(|| (codes::ELEMENT_TYPE, format!("element type {} is not one of the format's", tensor.type_().0)))?;
     let shape = shape(tensor, unranked)?;
     let (quant, range) = match tensor.quantization() {
         Some(q) => quantization(q, elem, &shape, constant)?,
@@ -108,7 +107,8 @@ fn quantization<'a>(
     match q.details_type() {
         fb::QuantizationDetails::NONE => {}
         fb::QuantizationDetails::BlockwiseQuantization => {
-            let details = q.details_as_blockwise_quantization().ok_or_else(|| wrong("block-wise quantization without parameters".into()))?;
+            let details =
+                q.details_as_blockwise_quantization().ok_or_else(|| wrong("block-wise quantization without parameters".into()))?;
             return blockwise(details, shape, constant).map(|quant| (Some(quant), None));
         }
         fb::QuantizationDetails::MultiAxisQuantization => {
@@ -154,7 +154,8 @@ fn quantization<'a>(
             None => return Err(wrong(format!("{} scales along axis {axis} do not fit shape {shape}", scales.len()))),
         }
     };
-    let quant = Quantization::with_granularity(granularity, scales, zero_points).ok_or_else(|| wrong("parameters contradict each other".into()))?;
+    let quant =
+        Quantization::with_granularity(granularity, scales, zero_points).ok_or_else(|| wrong("parameters contradict each other".into()))?;
     Ok((Some(quant), range))
 }
 
@@ -219,7 +220,12 @@ fn integers(ty: fb::TensorType, bytes: &[u8]) -> Option<Vec<i64>> {
 }
 
 /// One vector of indices with its width in bits.
-fn index_vector(kind: fb::SparseIndexVector, int32: Option<fb::Int32Vector<'_>>, uint16: Option<fb::Uint16Vector<'_>>, uint8: Option<fb::Uint8Vector<'_>>) -> Option<(Vec<i32>, u8)> {
+fn index_vector(
+    kind: fb::SparseIndexVector,
+    int32: Option<fb::Int32Vector<'_>>,
+    uint16: Option<fb::Uint16Vector<'_>>,
+    uint8: Option<fb::Uint8Vector<'_>>,
+) -> Option<(Vec<i32>, u8)> {
     match kind {
         fb::SparseIndexVector::Int32Vector => Some((int32?.values()?.iter().collect(), 32)),
         fb::SparseIndexVector::Uint16Vector => Some((uint16?.values()?.iter().map(i32::from).collect(), 16)),
@@ -346,7 +352,8 @@ fn strings(bytes: &[u8]) -> Result<(), &'static str> {
     let words = bytes.as_chunks().0;
     let word = |i: usize| words.get(i).and_then(|b| usize::try_from(u32::from_le_bytes(*b)).ok());
     let count = word(0).ok_or("it is empty")?;
-    let header = count.checked_add(2).and_then(|n| n.checked_mul(4)).filter(|h| *h <= bytes.len()).ok_or("it ends before its offsets do")?;
+    let header =
+        count.checked_add(2).and_then(|n| n.checked_mul(4)).filter(|h| *h <= bytes.len()).ok_or("it ends before its offsets do")?;
     let mut last = header;
     for i in 1..=count + 1 {
         let offset = word(i).ok_or("it ends before its offsets do")?;
