@@ -1,0 +1,18 @@
+//! The TFLite reader: any bytes give a module or a diagnostic, and the verifier judges every module that comes out.
+
+#![no_main]
+
+use bytes::Bytes;
+use libfuzzer_sys::fuzz_target;
+use octet_frontend_tflite as _;
+use octet_ir::{Diagnostics, text, verify};
+use octet_plugin::{FrontendEntry, Registry};
+
+fuzz_target!(|bytes: &[u8]| {
+    let frontends = Registry::<FrontendEntry>::collect().expect("the registry is sound");
+    let frontend = frontends.get("tflite").expect("the TFLite reader is linked").frontend;
+    let Ok(module) = frontend.read(Bytes::copy_from_slice(bytes), &mut Diagnostics::default()) else { return };
+    if verify::verify(&module).is_ok() {
+        let _ = text::print(&module);
+    }
+});
