@@ -4,4 +4,5 @@
 //! every type. Types of less than a byte are not moved: unpack them first.
 
 pub mod index;
+pub mod sparse;
 pub mod strided;

@@ -28,9 +28,11 @@ use octet_ir::{Diagnostic, Op};
 
 use crate::kernel::{PrepareCx, Prepared};
 
+pub(crate) use util::{fill, zero_element};
+
 /// Prepares the kernel of `cx.op`.
 ///
-/// Control flow and resource variables have none: an interpreter runs them itself.
+/// Control flow and resource variables have none: [`crate::Interpreter`] runs them itself.
 pub fn prepare(cx: &PrepareCx<'_>) -> Prepared {
     if let Some(kernel) = integer::prepare(cx)? {
         return Ok(kernel);

@@ -60,13 +60,13 @@ pub(super) fn read_ints(io: &Io<'_>, index: usize, elem: E) -> Vec<i64> {
 }
 
 /// The bytes of an element that stands for zero: the zero point of quantized types.
-pub(super) fn zero_element(ty: &Type, width: usize) -> Vec<u8> {
+pub(crate) fn zero_element(ty: &Type, width: usize) -> Vec<u8> {
     let zero = if ty.is_quantized() { ty.scale_zero_point().map_or(0, |(_, zero)| zero) } else { 0 };
     zero.to_le_bytes().into_iter().chain([0; 8]).take(width).collect()
 }
 
 /// Fills `target` with copies of one element.
-pub(super) fn fill(target: &mut [u8], element: &[u8]) {
+pub(crate) fn fill(target: &mut [u8], element: &[u8]) {
     if let [byte] = element {
         target.fill(*byte);
     } else if let Some(first) = target.get_mut(..element.len()) {
