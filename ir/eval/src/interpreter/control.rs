@@ -83,12 +83,7 @@ impl Interpreter {
     }
 
     /// Runs another graph of the module on these inputs.
-    fn call(
-        &mut self,
-        id: GraphId,
-        inputs: &[Passed],
-        observer: &mut Option<&mut dyn Observer>,
-    ) -> Result<Vec<Passed>, Diagnostic> {
+    fn call(&mut self, id: GraphId, inputs: &[Passed], observer: &mut Option<&mut dyn Observer>) -> Result<Vec<Passed>, Diagnostic> {
         let program = Arc::clone(&self.program);
         let graph = program.module.graph(id);
         if graph.inputs().len() != inputs.len() {
@@ -96,12 +91,8 @@ impl Interpreter {
             return Err(Diagnostic::error("EVL002", message));
         }
         // Shapes and element types count; quantization stays as the called graph declares it.
-        let types: Vec<Type> = graph
-            .inputs()
-            .iter()
-            .zip(inputs)
-            .map(|(input, (ty, _))| graph.ty(*input).clone().with_shape(ty.shape.to_static()))
-            .collect();
+        let types: Vec<Type> =
+            graph.inputs().iter().zip(inputs).map(|(input, (ty, _))| graph.ty(*input).clone().with_shape(ty.shape.to_static())).collect();
         self.plan_graph(id, types).map_err(|errors| {
             let first = errors.0.into_iter().next();
             first.unwrap_or_else(|| Diagnostic::error("EVL002", "the called graph cannot be planned"))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use octet_ir::{ElementType, EntityId, Graph, Granularity, Sparsity, Type, ValueId};
+use octet_ir::{ElementType, EntityId, Granularity, Graph, Sparsity, Type, ValueId};
 
 /// Affine quantization as TFLite's Python interpreter shows it.
 #[derive(Clone, Debug, Default, PartialEq)]

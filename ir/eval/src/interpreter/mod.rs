@@ -95,10 +95,8 @@ impl Interpreter {
         if graphs == 0 {
             return Err(Diagnostic::error("EVL002", "the module has no graph"));
         }
-        let input_types = module
-            .graphs()
-            .map(|(_, graph)| graph.inputs().iter().map(|id| with_static_shape(graph.ty(*id))).collect())
-            .collect();
+        let input_types =
+            module.graphs().map(|(_, graph)| graph.inputs().iter().map(|id| with_static_shape(graph.ty(*id))).collect()).collect();
         let variables = vec![None; program.variables.len()];
         Ok(Self {
             program,

@@ -8,7 +8,9 @@
 use std::sync::Arc;
 
 use octet_ir::ops::{InferCx, InferError, Numbers};
-use octet_ir::{Constant, Diagnostic, Diagnostics, ElementType, EntityId, Graph, GraphId, Op, OpId, Operation, SourceLocation, Type, ValueDef};
+use octet_ir::{
+    Constant, Diagnostic, Diagnostics, ElementType, EntityId, Graph, GraphId, Op, OpId, Operation, SourceLocation, Type, ValueDef,
+};
 
 use super::Options;
 use super::program::Program;
@@ -86,9 +88,8 @@ pub(super) fn location(graph: &Graph, op: OpId) -> SourceLocation {
 
 /// Operands that an op updates in place.
 fn states(graph: &Graph, operation: &Operation) -> Vec<usize> {
-    let is_variable = |index: usize| {
-        operation.operand(index).filter(|id| graph.value(*id).def() == ValueDef::Variable).map(EntityId::index)
-    };
+    let is_variable =
+        |index: usize| operation.operand(index).filter(|id| graph.value(*id).def() == ValueDef::Variable).map(EntityId::index);
     match operation.op() {
         // These declare their many operands as one list.
         Op::BidirectionalSequenceLstm(_) | Op::BidirectionalSequenceRnn(_) | Op::Lstm(_) | Op::Rnn(_) => {
@@ -312,12 +313,7 @@ impl Slots {
 }
 
 /// Assigns slots. A slot is free again after the last step that reads it.
-fn place(
-    graph: &Graph,
-    types: &[Option<Type>],
-    steps: &mut [Step],
-    options: &Options,
-) -> Result<(Vec<Place>, Vec<usize>), Diagnostics> {
+fn place(graph: &Graph, types: &[Option<Type>], steps: &mut [Step], options: &Options) -> Result<(Vec<Place>, Vec<usize>), Diagnostics> {
     let mut places = vec![Place::None; types.len()];
     let mut slots = Slots { sizes: Vec::new(), busy_until: Vec::new(), total: 0, limit: options.memory_limit };
     let size_of = |value: usize| types[value].as_ref().and_then(byte_len);

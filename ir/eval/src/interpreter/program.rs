@@ -57,8 +57,7 @@ impl Program {
                 of_graph[id.index()] = Some(match value.sparsity() {
                     Some(sparsity) => {
                         let dense = densify(bytes, sparsity, value.ty()).map_err(|why| {
-                            Diagnostic::error("EVL008", format!("the sparse constant is malformed: {why}"))
-                                .on_tensor(graph.value_name(id))
+                            Diagnostic::error("EVL008", format!("the sparse constant is malformed: {why}")).on_tensor(graph.value_name(id))
                         })?;
                         ConstantData::Owned(dense)
                     }

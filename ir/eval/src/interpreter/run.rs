@@ -72,12 +72,8 @@ impl GraphState {
     /// Memory for a plan, variables at their zero points.
     pub(super) fn new(program: &Program, graph: GraphId, plan: &Plan) -> Self {
         let slots = plan.slots.iter().map(|&size| Output { data: Buffer::zeroed(size), dims: None }).collect();
-        let mut state = Self {
-            slots,
-            types: plan.types.clone(),
-            late: vec![None; plan.steps.len()],
-            scratch: Buffer::zeroed(plan.scratch),
-        };
+        let mut state =
+            Self { slots, types: plan.types.clone(), late: vec![None; plan.steps.len()], scratch: Buffer::zeroed(plan.scratch) };
         for (id, value) in program.module.graph(graph).values() {
             if let Place::Slot(slot) = plan.places[id.index()] {
                 state.slots[slot].data.resize(plan.types[id.index()].as_ref().and_then(byte_len).unwrap_or(0));
@@ -301,9 +297,7 @@ fn observe(
     op: Option<OpId>,
     value: usize,
 ) {
-    if let (Some(observer), Some(ty), Some(bytes)) =
-        (observer.as_mut(), &state.types[value], state.bytes(program, graph, plan, value))
-    {
+    if let (Some(observer), Some(ty), Some(bytes)) = (observer.as_mut(), &state.types[value], state.bytes(program, graph, plan, value)) {
         observer.tensor(&Event { graph, op, value: ValueId::from_index(value), ty, bytes });
     }
 }
