@@ -55,6 +55,7 @@ pub struct Applied {
 enum NewValue {
     Constant(Constant),
     Result,
+    Unbound,
 }
 
 /// A set of changes to one graph.
@@ -68,6 +69,8 @@ pub struct Patch {
     replaced: Vec<(ValueId, ValueId)>,
     retyped: bool,
     operands: Vec<(OpId, usize, Option<ValueId>)>,
+    outputs: Vec<(usize, ValueId)>,
+    intermediates: Vec<(OpId, Vec<ValueId>)>,
     set_ops: Vec<(OpId, Op)>,
     types: Vec<(ValueId, Type)>,
     constants: Vec<(ValueId, Constant)>,
@@ -107,6 +110,8 @@ impl Patch {
             replaced: Vec::new(),
             retyped: false,
             operands: Vec::new(),
+            outputs: Vec::new(),
+            intermediates: Vec::new(),
             set_ops: Vec::new(),
             types: Vec::new(),
             constants: Vec::new(),
@@ -183,6 +188,21 @@ impl Patch {
         self.operands.push((op, operand, value));
     }
 
+    /// Lets output number `index` of the graph be another value; other readers of the old one keep it.
+    pub fn set_output(&mut self, index: usize, value: ValueId) {
+        self.outputs.push((index, value));
+    }
+
+    /// Adds a value that only describes an inner tensor of an operation.
+    pub fn unbound(&mut self, ty: Type, loc: Loc) -> ValueId {
+        self.new_value(ty, loc, NewValue::Unbound)
+    }
+
+    /// Sets the values that describe an operation's inner tensors; those that it had before go away.
+    pub fn set_intermediates(&mut self, op: OpId, values: Vec<ValueId>) {
+        self.intermediates.push((op, values));
+    }
+
     /// Changes what an operation computes, or its attributes.
     pub fn set_op(&mut self, id: OpId, op: impl Into<Op>) {
         self.set_ops.push((id, op.into()));
@@ -219,6 +239,8 @@ impl Patch {
             && self.ops.is_empty()
             && self.replaced.is_empty()
             && self.operands.is_empty()
+            && self.outputs.is_empty()
+            && self.intermediates.is_empty()
             && self.set_ops.is_empty()
             && self.types.is_empty()
             && self.constants.is_empty()
@@ -245,7 +267,7 @@ impl Patch {
         }
         let index = value.index().wrapping_sub(self.first_value);
         match self.values.get(index) {
-            Some((_, _, NewValue::Constant(_))) => Ok((0, 0)),
+            Some((_, _, NewValue::Constant(_) | NewValue::Unbound)) => Ok((0, 0)),
             Some((_, _, NewValue::Result)) => {
                 let at = self.ops.iter().position(|(_, op)| op.results.contains(&value));
                 at.map(|i| (self.position(graph, i), i)).ok_or_else(|| PatchError::Dead(value.to_string()))
@@ -316,6 +338,18 @@ impl Patch {
                 return Err(PatchError::Order(graph.value_name(value)));
             }
         }
+        for &(index, value) in &self.outputs {
+            self.defined_at(graph, value)?;
+            if index >= graph.outputs.len() {
+                return Err(PatchError::Dead(format!("output {index}")));
+            }
+        }
+        for (op, values) in &self.intermediates {
+            alive(*op)?;
+            for &value in values {
+                self.defined_at(graph, value)?;
+            }
+        }
         for (op, _) in &self.set_ops {
             alive(*op)?;
         }
@@ -346,13 +380,14 @@ impl Patch {
             let operation = graph.ops.get(op).ok_or_else(|| PatchError::Dead(op.to_string()))?;
             for &result in operation.results.iter().filter(|r| !replaced(**r)) {
                 let still_read = graph.values[result].uses.iter().any(|user| match user {
-                    Use::Output(_) => true,
+                    Use::Output(index) => !self.outputs.iter().any(|(i, _)| i == index),
                     Use::Operand { op, operand } => {
                         !self.erased.contains(op) && !self.operands.iter().any(|(o, i, _)| o == op && i == operand)
                     }
                 });
                 let newly_read = self.ops.iter().any(|(_, new)| new.operands.contains(&Some(result)))
                     || self.operands.iter().any(|(_, _, v)| *v == Some(result))
+                    || self.outputs.iter().any(|(_, v)| *v == result)
                     || self.replaced.iter().any(|(_, new)| *new == result);
                 if still_read || newly_read {
                     return Err(PatchError::InUse(graph.value_name(result)));
@@ -368,7 +403,7 @@ impl Patch {
         for (ty, loc, new) in self.values {
             let def = match new {
                 NewValue::Constant(constant) => ValueDef::Constant(module.add_constant(constant)),
-                NewValue::Result => ValueDef::Unbound,
+                NewValue::Result | NewValue::Unbound => ValueDef::Unbound,
             };
             new_values.push(new_value(ty, def, loc));
         }
@@ -395,6 +430,13 @@ impl Patch {
         for (id, op) in self.set_ops {
             graph.ops[id].op = op;
         }
+        for (id, values) in self.intermediates {
+            for old in std::mem::replace(&mut graph.ops[id].intermediates, values.clone()) {
+                if !values.contains(&old) {
+                    graph.values.remove(old);
+                }
+            }
+        }
         for (value, ty) in self.types {
             graph.values[value].ty = ty;
         }
@@ -417,6 +459,12 @@ impl Patch {
             if let Some(value) = value {
                 graph.attach(value, Use::Operand { op, operand });
             }
+        }
+        for (index, value) in self.outputs {
+            let old = std::mem::replace(&mut graph.outputs[index], value);
+            graph.detach(old, Use::Output(index));
+            graph.attach(value, Use::Output(index));
+            candidates.push(old);
         }
         for (old, new) in self.replaced {
             redirect(graph, old, new, &applied.added);

@@ -8,7 +8,7 @@
 mod calibrate;
 mod manager;
 mod pipeline;
-mod quantize;
+pub mod quantize;
 
 pub use manager::{Failure, Monitor, Outcome, PassRecord, Reproducer, Settings, Silent, run};
 pub use pipeline::{PassSpec, Pipeline};

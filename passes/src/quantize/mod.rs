@@ -1,1 +1,100 @@
 //! Quantization: annotate, solve, materialise.
+//!
+//! Ranges stand on values (written by `calibrate`, or pinned in the text form). [`rules`] says what each kernel wants, [`solve`] decides what
+//! is computed in integers and which scales are shared, [`materialise`] changes types and constants in one patch per graph. What was
+//! done, and what was not and why, is a [`Report`].
+//!
+//! Nothing here runs a model: ranges that are missing are reported, never guessed.
+
+mod classes;
+mod decompose;
+mod materialise;
+mod options;
+mod params;
+mod recurrent;
+mod report;
+mod rules;
+mod solve;
+mod weights;
+
+use octet_ir::{Diagnostic, Diagnostics, Module};
+use octet_plugin::{Options, Pass, PassContext};
+
+pub use options::{Io, Mode, QuantizeOptions, Runtime};
+pub use params::{Bounds, Params, Width};
+pub use report::{OpReport, Report, Status, TensorReport};
+pub use rules::{HybridWeight, Kernels, Outcome, Role, Rule, Special, hybrid_weights, rule};
+
+use materialise::materialise;
+use solve::{Goal, Solution};
+
+octet_plugin::register_pass!("quantize", "Turns reals into integers by the ranges that stand on values, in one of five modes.", create);
+
+fn create(options: Options) -> Result<Box<dyn Pass>, Diagnostic> {
+    Ok(Box::new(Quantize { options: QuantizeOptions::parse(options)? }))
+}
+
+/// The `quantize` pass.
+struct Quantize {
+    options: QuantizeOptions,
+}
+
+impl Pass for Quantize {
+    fn run(&self, module: &mut Module, context: &mut PassContext<'_>) -> Result<bool, Diagnostics> {
+        let before = module.clone();
+        let report = quantize(module, &self.options, &mut |what| context.observer.may_patch("quantize", what))?;
+        for note in &report.notes {
+            context.observer.report(note.clone());
+        }
+        Ok(*module != before)
+    }
+}
+
+/// Quantizes a module. `may` is asked before each patch.
+///
+/// # Errors
+/// In `int8-only`, one `QNT003` for every operation that cannot be integer, with its tensor and the reason. `QNT005` for inputs and outputs
+/// that cannot have the type asked for.
+pub fn quantize(module: &mut Module, options: &QuantizeOptions, may: &mut dyn FnMut(&str) -> bool) -> Result<Report, Diagnostics> {
+    options.check()?;
+    let Some(width) = options.mode.width() else {
+        return Err(Diagnostic::error("QNT006", format!("mode {} is not built", options.mode.name())).into());
+    };
+    integer(module, options, width, may)
+}
+
+fn integer(module: &mut Module, options: &QuantizeOptions, width: Width, may: &mut dyn FnMut(&str) -> bool) -> Result<Report, Diagnostics> {
+    decompose::decompose(module, width, may)?;
+    // Ids and the distance between operations start afresh: the rewrite inserts many.
+    module.compact();
+    let goal = Goal { width, runtime: options.runtime, integer_io: options.io() != Io::Float32, prune: options.mode != Mode::Int8Only };
+    let solution = Solution::new(module, goal);
+    let mut report = Report::of(module, &solution, options.mode);
+    if options.mode == Mode::Int8Only {
+        contract(&report)?;
+    }
+    for op in report.ops.iter().filter(|o| o.status == Status::Float) {
+        let reason = op.reason.clone().unwrap_or_default();
+        let message = format!("{} stays in float: {reason}", op.name);
+        report.notes.push(Diagnostic::warning("QNT004", message).at(op.location()));
+    }
+    if !may("quantized types") {
+        return Ok(report);
+    }
+    materialise(module, &solution, options.io(), &mut report)?;
+    Ok(report)
+}
+
+/// `int8-only` is a promise: integers throughout, or one error for everything that is in the way.
+fn contract(report: &Report) -> Result<(), Diagnostics> {
+    let broken: Vec<Diagnostic> = report
+        .float_ops()
+        .map(|op| {
+            let reason = op.reason.clone().unwrap_or_default();
+            Diagnostic::error("QNT003", format!("{} cannot be integer: {reason}", op.name))
+                .at(op.location())
+                .with_help("mode int8 keeps such operations in float")
+        })
+        .collect();
+    if broken.is_empty() { Ok(()) } else { Err(Diagnostics(broken)) }
+}

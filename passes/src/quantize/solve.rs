@@ -1,0 +1,627 @@
+//! Decides, for every operation, whether it is computed in integers, and for every real tensor which scale it has.
+//!
+//! Operations are chosen by rule; values that must share a scale are united across operations and graphs; an operation one of whose
+//! tensors ends up without parameters is given up, and the solution computed again without it. Nothing is changed here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use octet_ir::{ElementType, EntityId, Graph, GraphId, Module, Op, OpId, Operation, ValueDef, ValueId};
+
+use super::classes::{Anchor, Class, Classes};
+use super::options::Runtime;
+use super::params::{Bounds, Params, Width};
+use super::rules::{Outcome, Role, Rule, Special, rule, why_not};
+
+/// What happens to one operation.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Choice {
+    /// It has no real tensors, or takes them in any type.
+    Neutral,
+    /// It is computed in integers.
+    Quantized,
+    /// It passes tensors to other graphs or variables; each of them is decided by itself.
+    Control,
+    /// It stays in float, for this reason.
+    Float(String),
+    /// It could be quantized, but only moves numbers between float operations.
+    Idle,
+}
+
+/// What to solve for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Goal {
+    pub(super) width: Width,
+    pub(super) runtime: Runtime,
+    /// The entry graphs' real inputs and outputs become integers.
+    pub(super) integer_io: bool,
+    /// Movers between float operations stay in float.
+    pub(super) prune: bool,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub(super) struct Solution {
+    pub(super) goal: Goal,
+    choices: Vec<Vec<Choice>>,
+    nodes: Vec<Vec<usize>>,
+    classes: Classes,
+    /// Operand slots whose parameters are not their value's: constants, and operands that must be requantized.
+    slots: BTreeMap<(GraphId, OpId, usize), usize>,
+    /// Outputs of called graphs that must be requantized.
+    outputs: BTreeMap<(GraphId, usize), usize>,
+    /// Sets that some integer operation reads or writes.
+    wanted: BTreeSet<usize>,
+    pub(super) entries: BTreeSet<GraphId>,
+}
+
+const ABSENT: usize = usize::MAX;
+
+impl Solution {
+    /// Solves for a module.
+    pub(super) fn new(module: &Module, goal: Goal) -> Self {
+        let choices = module.graphs().map(|(_, graph)| choose(module, graph, goal)).collect();
+        let mut solution = Self::united(module, goal, choices);
+        loop {
+            while solution.give_up(module) {
+                solution = Self::united(module, goal, solution.choices);
+            }
+            if !goal.prune || !solution.prune_idle_movers(module) {
+                return solution;
+            }
+            solution = Self::united(module, goal, solution.choices);
+        }
+    }
+
+    /// What happens to an operation.
+    pub(super) fn choice(&self, graph: GraphId, op: OpId) -> &Choice {
+        &self.choices[graph.index()][op.index()]
+    }
+
+    /// The parameters that a quantized operation wants operand `index` in; `None` for operands that are no activations.
+    pub(super) fn wanted_operand(&self, graph: GraphId, op: OpId, index: usize, value: ValueId) -> Option<Params> {
+        let node = self.slots.get(&(graph, op, index)).copied().or_else(|| self.node(graph, value))?;
+        self.classes.params(node)
+    }
+
+    /// Parameters that a called graph's output is wanted in.
+    pub(super) fn wanted_output(&self, graph: GraphId, index: usize, value: ValueId) -> Option<Params> {
+        let node = self.outputs.get(&(graph, index)).copied().or_else(|| self.node(graph, value))?;
+        self.carried(node)
+    }
+
+    /// Parameters of a value's set, whether or not the value is stored in integers.
+    pub(super) fn params(&self, graph: GraphId, value: ValueId) -> Option<Params> {
+        self.classes.params(self.node(graph, value)?)
+    }
+
+    /// Where the parameters of a value come from.
+    pub(super) fn anchor(&self, graph: GraphId, value: ValueId) -> Option<Anchor> {
+        Some(self.classes.class(self.node(graph, value)?).anchor)
+    }
+
+    /// Parameters that a control operation's operand is passed in; `None` when it is passed in float.
+    pub(super) fn carried_operand(&self, graph: GraphId, op: OpId, index: usize, value: ValueId) -> Option<Params> {
+        let node = self.slots.get(&(graph, op, index)).copied().or_else(|| self.node(graph, value))?;
+        self.carried(node)
+    }
+
+    fn carried(&self, node: usize) -> Option<Params> {
+        self.wanted.contains(&self.classes.root(node)).then(|| self.classes.params(node)).flatten()
+    }
+
+    /// The parameters in which a value is stored when its definition has run; `None` for float and for no real tensors.
+    pub(super) fn stored(&self, graph: GraphId, source: &Graph, value: ValueId) -> Option<Params> {
+        let node = self.node(graph, value)?;
+        match source.value(value).def() {
+            ValueDef::Input(_) if self.entries.contains(&graph) => {
+                if self.goal.integer_io {
+                    self.classes.params(node)
+                } else {
+                    None
+                }
+            }
+            ValueDef::Input(_) => self.carried(node),
+            ValueDef::Result { op, .. } => match self.choice(graph, op) {
+                Choice::Quantized => self.classes.params(node),
+                Choice::Control => self.carried(node),
+                Choice::Neutral | Choice::Float(_) | Choice::Idle => None,
+            },
+            ValueDef::Constant(_) | ValueDef::Variable | ValueDef::Unbound => None,
+        }
+    }
+
+    /// Operations that are computed in integers, in execution order.
+    fn integer_ops<'g>(&self, id: GraphId, graph: &'g Graph) -> Vec<(OpId, &'g Operation)> {
+        graph.ops().filter(|(op, _)| *self.choice(id, *op) == Choice::Quantized).collect()
+    }
+
+    fn node(&self, graph: GraphId, value: ValueId) -> Option<usize> {
+        self.nodes.get(graph.index())?.get(value.index()).copied().filter(|&n| n != ABSENT)
+    }
+
+    fn united(module: &Module, goal: Goal, choices: Vec<Vec<Choice>>) -> Self {
+        let mut solution = Self {
+            goal,
+            choices,
+            nodes: Vec::new(),
+            classes: Classes::new(goal.width),
+            slots: BTreeMap::new(),
+            outputs: BTreeMap::new(),
+            wanted: BTreeSet::new(),
+            entries: entry_graphs(module),
+        };
+        for (_, graph) in module.graphs() {
+            let mut nodes = vec![ABSENT; graph.value_capacity()];
+            for (id, value) in graph.values() {
+                if value.ty().elem == ElementType::F32 && !matches!(value.def(), ValueDef::Constant(_)) {
+                    nodes[id.index()] = solution.classes.add(class_of_value(graph, id, goal.width));
+                }
+            }
+            solution.nodes.push(nodes);
+        }
+        solution.prescribe(module);
+        for (id, graph) in module.graphs() {
+            for (op_id, op) in solution.integer_ops(id, graph) {
+                solution.unite_operation(module, id, graph, op_id, op);
+            }
+        }
+        solution.unite_calls(module);
+        solution.unite_variables(module);
+        solution.collect_wanted(module);
+        solution
+    }
+
+    /// Gives results whose scale a kernel prescribes that scale.
+    fn prescribe(&mut self, module: &Module) {
+        for (id, graph) in module.graphs() {
+            for op in self.integer_ops(id, graph).into_iter().map(|(_, op)| op) {
+                let rule = rule(op.op(), self.goal.width);
+                for (index, &result) in op.results().iter().enumerate() {
+                    let prescribed = match rule.outcome(index) {
+                        Outcome::Fixed(params) => Some(params),
+                        // A DEQUANTIZE that the model has already: its operand's parameters are exact.
+                        Outcome::Free if rule.special == Special::Convert => own_params(graph, op, self.goal.width),
+                        Outcome::Free | Outcome::Shared | Outcome::Carried | Outcome::Plain => None,
+                    };
+                    if let (Some(params), Some(node)) = (prescribed, self.node(id, result)) {
+                        self.classes.class_mut(node).anchor = Anchor::Kernel(params);
+                    }
+                }
+            }
+        }
+    }
+
+    fn unite_operation(&mut self, module: &Module, id: GraphId, graph: &Graph, op_id: OpId, op: &Operation) {
+        let rule = rule(op.op(), self.goal.width);
+        let pivot = self.unite_results(id, op, &rule);
+        for (index, value) in real_operands(graph, op) {
+            let constant = constant_bounds(module, graph, value);
+            match (rule.role(index), constant, pivot) {
+                (Role::Shared, Some(bounds), Some(pivot)) => {
+                    self.classes.absorb(pivot, bounds);
+                    self.slots.insert((id, op_id, index), pivot);
+                }
+                (Role::Activation, Some(_), _) => {
+                    let node = self.classes.add(class_of_constant(graph, value, constant, self.goal.width));
+                    self.slots.insert((id, op_id, index), node);
+                }
+                (Role::Weight { .. }, None, _) => self.symmetric_operand(id, graph, op_id, index, value),
+                _ => {}
+            }
+        }
+        let Some(pivot) = pivot else { return };
+        for (index, value) in real_operands(graph, op) {
+            let (Role::Shared, Some(node)) = (rule.role(index), self.node(id, value)) else { continue };
+            if !self.classes.unite(pivot, node) {
+                self.requantize_operand(id, graph, op_id, index, value, pivot);
+            }
+        }
+    }
+
+    /// Unites the shared results of an operation; answers the set of its shared scale.
+    fn unite_results(&mut self, id: GraphId, op: &Operation, rule: &Rule) -> Option<usize> {
+        let mut pivot = None;
+        for (index, &result) in op.results().iter().enumerate() {
+            let (Outcome::Shared, Some(node)) = (rule.outcome(index), self.node(id, result)) else { continue };
+            let class = self.classes.class_mut(node);
+            if rule.symmetric {
+                if matches!(class.anchor, Anchor::Trained(p) if p.zero_point != 0) {
+                    class.anchor = Anchor::Range;
+                }
+                class.symmetric = true;
+            }
+            match pivot {
+                None => pivot = Some(node),
+                Some(first) if self.classes.unite(first, node) => {}
+                // Two parts of one tensor were trained apart: the first one's scale holds for both.
+                Some(first) => {
+                    self.classes.class_mut(node).anchor = Anchor::Range;
+                    self.classes.unite(first, node);
+                }
+            }
+        }
+        pivot
+    }
+
+    /// An operand that is a filter computed at run time: one symmetric scale.
+    fn symmetric_operand(&mut self, id: GraphId, graph: &Graph, op_id: OpId, index: usize, value: ValueId) {
+        let Some(node) = self.node(id, value) else { return };
+        let class = *self.classes.class(node);
+        match class.anchor {
+            Anchor::Range => self.classes.class_mut(node).symmetric = true,
+            Anchor::Trained(p) | Anchor::Kernel(p) if p.zero_point == 0 => {}
+            Anchor::Trained(_) | Anchor::Kernel(_) => {
+                let own = self.classes.add(Class { symmetric: true, ..Class::free(class.bounds.or(observed(graph, value))) });
+                self.slots.insert((id, op_id, index), own);
+            }
+        }
+    }
+
+    fn requantize_operand(&mut self, id: GraphId, graph: &Graph, op_id: OpId, index: usize, value: ValueId, to: usize) {
+        if let Some(bounds) = observed(graph, value) {
+            self.classes.absorb(to, bounds);
+        }
+        self.slots.insert((id, op_id, index), to);
+    }
+
+    /// Unites what operations pass to the graphs that they call.
+    fn unite_calls(&mut self, module: &Module) {
+        for (id, graph) in module.graphs() {
+            for (op_id, op) in graph.ops() {
+                let operands: Vec<(usize, ValueId)> = op.operands().iter().enumerate().filter_map(|(i, v)| Some((i, (*v)?))).collect();
+                match op.op() {
+                    Op::If(call) => {
+                        for callee in [call.then_graph, call.else_graph].map(GraphId::from_index) {
+                            self.pass_operands(module, (id, graph, op_id), &operands, 1, callee);
+                            self.pass_results(module, id, op.results(), callee);
+                        }
+                    }
+                    Op::While(call) => {
+                        let (cond, body) = (GraphId::from_index(call.cond_graph), GraphId::from_index(call.body_graph));
+                        self.pass_operands(module, (id, graph, op_id), &operands, 0, body);
+                        self.pass_operands(module, (id, graph, op_id), &operands, 0, cond);
+                        self.pass_results(module, id, op.results(), body);
+                        // The body's outputs are its next inputs.
+                        let inputs = module.graph(body).inputs().to_vec();
+                        self.pass_results(module, body, &inputs, body);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn pass_operands(
+        &mut self,
+        module: &Module,
+        (id, graph, op_id): (GraphId, &Graph, OpId),
+        operands: &[(usize, ValueId)],
+        skip: usize,
+        callee: GraphId,
+    ) {
+        let Some(target) = module.get_graph(callee) else { return };
+        for &(index, value) in operands.iter().filter(|(index, _)| *index >= skip) {
+            let Some(input) = target.inputs().get(index - skip).and_then(|&input| self.node(callee, input)) else { continue };
+            if let Some(bounds) = constant_bounds(module, graph, value) {
+                self.classes.absorb(input, bounds);
+                self.slots.insert((id, op_id, index), input);
+            } else if let Some(node) = self.node(id, value)
+                && !self.classes.unite(input, node)
+            {
+                self.requantize_operand(id, graph, op_id, index, value, input);
+            }
+        }
+    }
+
+    /// Unites the outputs of `callee` with the values that take them.
+    fn pass_results(&mut self, module: &Module, id: GraphId, results: &[ValueId], callee: GraphId) {
+        let Some(target) = module.get_graph(callee) else { return };
+        for (index, (&result, &output)) in results.iter().zip(target.outputs()).enumerate() {
+            let Some(node) = self.node(id, result) else { continue };
+            if let Some(bounds) = constant_bounds(module, target, output) {
+                self.classes.absorb(node, bounds);
+                self.outputs.insert((callee, index), node);
+            } else if let Some(inner) = self.node(callee, output)
+                && !self.classes.unite(node, inner)
+            {
+                if let Some(bounds) = observed(target, output) {
+                    self.classes.absorb(node, bounds);
+                }
+                self.outputs.insert((callee, index), node);
+            }
+        }
+    }
+
+    /// Unites everything that is written to or read from one variable.
+    fn unite_variables(&mut self, module: &Module) {
+        let mut variables: BTreeMap<(String, String), usize> = BTreeMap::new();
+        for (id, graph) in module.graphs() {
+            for (op_id, op) in graph.ops() {
+                let (Op::ReadVariable(_) | Op::AssignVariable(_)) = op.op() else { continue };
+                let Some(name) = variable_name(graph, op) else { continue };
+                let (value, operand) = match op.operand(1) {
+                    Some(value) => (value, Some(1)),
+                    None => match op.results().first() {
+                        Some(&result) => (result, None),
+                        None => continue,
+                    },
+                };
+                let constant = constant_bounds(module, graph, value);
+                let Some(node) = self.node(id, value).or_else(|| constant.map(|b| self.classes.add(Class::free(Some(b))))) else {
+                    continue;
+                };
+                if let (Some(_), Some(index)) = (constant, operand) {
+                    self.slots.insert((id, op_id, index), node);
+                }
+                let known = *variables.entry(name).or_insert(node);
+                if !self.classes.unite(known, node) {
+                    if let Some(index) = operand {
+                        self.requantize_operand(id, graph, op_id, index, value, known);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes the sets that integer operations read or write: tensors that are passed around are quantized only if they are among them.
+    fn collect_wanted(&mut self, module: &Module) {
+        let mut wanted = BTreeSet::new();
+        for (id, graph) in module.graphs() {
+            for (op_id, op) in self.integer_ops(id, graph) {
+                let operands = real_operands(graph, op)
+                    .filter_map(|(index, value)| self.slots.get(&(id, op_id, index)).copied().or_else(|| self.node(id, value)));
+                let results = op.results().iter().filter_map(|&r| self.node(id, r));
+                wanted.extend(operands.chain(results).map(|node| self.classes.root(node)));
+            }
+        }
+        self.wanted = wanted;
+    }
+
+    /// Turns operations that lack the parameters of a tensor back to float. Answers whether there were any.
+    fn give_up(&mut self, module: &Module) -> bool {
+        let mut given_up = Vec::new();
+        for (id, graph) in module.graphs() {
+            for (op_id, op) in self.integer_ops(id, graph) {
+                if let Some(value) = self.missing(id, graph, op_id, op) {
+                    given_up.push((id, op_id, no_range(graph, value)));
+                }
+            }
+        }
+        let any = !given_up.is_empty();
+        for (id, op, why) in given_up {
+            self.choices[id.index()][op.index()] = Choice::Float(why);
+        }
+        any
+    }
+
+    /// A real tensor of an operation that has no parameters.
+    fn missing(&self, id: GraphId, graph: &Graph, op_id: OpId, op: &Operation) -> Option<ValueId> {
+        let rule = rule(op.op(), self.goal.width);
+        let operand = real_operands(graph, op).find(|&(index, value)| {
+            let slot = self.slots.get(&(id, op_id, index)).copied().or_else(|| self.node(id, value));
+            match (rule.role(index), slot) {
+                (Role::Activation | Role::Shared | Role::Weight { .. }, Some(node)) => self.classes.params(node).is_none(),
+                _ => false,
+            }
+        });
+        let result = || op.results().iter().copied().find(|&r| self.node(id, r).is_some_and(|node| self.classes.params(node).is_none()));
+        operand.map(|(_, value)| value).or_else(result)
+    }
+
+    /// Leaves movers in float that no integer operation, input or output reaches through other movers.
+    fn prune_idle_movers(&mut self, module: &Module) -> bool {
+        let mut idle = Vec::new();
+        for (id, graph) in module.graphs() {
+            let mover = |op: OpId| *self.choice(id, op) == Choice::Quantized && rule(graph.op(op).op(), self.goal.width).is_mover();
+            let mut reached = vec![false; graph.op_capacity()];
+            let mut queue: Vec<OpId> = Vec::new();
+            let boundary = self.goal.integer_io || !self.entries.contains(&id);
+            for (op_id, op) in graph.ops().filter(|(op, _)| mover(*op)) {
+                let touches = |value: ValueId| {
+                    let definition = match graph.value(value).def() {
+                        ValueDef::Input(_) => boundary,
+                        ValueDef::Result { op, .. } => !mover(op) && *self.choice(id, op) == Choice::Quantized,
+                        ValueDef::Constant(_) | ValueDef::Variable | ValueDef::Unbound => false,
+                    };
+                    definition
+                        || graph.value(value).uses().iter().any(|u| match u {
+                            octet_ir::Use::Operand { op, .. } => !mover(*op) && *self.choice(id, *op) == Choice::Quantized,
+                            octet_ir::Use::Output(_) => boundary,
+                        })
+                };
+                if op.operands().iter().flatten().chain(op.results()).any(|&v| graph.ty(v).elem == ElementType::F32 && touches(v)) {
+                    reached[op_id.index()] = true;
+                    queue.push(op_id);
+                }
+            }
+            while let Some(op_id) = queue.pop() {
+                let op = graph.op(op_id);
+                let producers = op.operands().iter().flatten().filter_map(|v| graph.producer(*v)).map(|(id, _)| id);
+                let readers = op.results().iter().flat_map(|r| graph.value(*r).uses()).filter_map(|u| match u {
+                    octet_ir::Use::Operand { op, .. } => Some(*op),
+                    octet_ir::Use::Output(_) => None,
+                });
+                for next in producers.chain(readers) {
+                    if mover(next) && !std::mem::replace(&mut reached[next.index()], true) {
+                        queue.push(next);
+                    }
+                }
+            }
+            idle.extend(graph.ops().map(|(op, _)| op).filter(|op| mover(*op) && !reached[op.index()]).map(|op| (id, op)));
+        }
+        for &(id, op) in &idle {
+            self.choices[id.index()][op.index()] = Choice::Idle;
+        }
+        !idle.is_empty()
+    }
+}
+
+/// Operands that are `f32` tensors, with their numbers.
+pub(super) fn real_operands<'g>(graph: &'g Graph, op: &'g Operation) -> impl Iterator<Item = (usize, ValueId)> + 'g {
+    let operands = op.operands().iter().enumerate().filter_map(|(index, value)| Some((index, (*value)?)));
+    operands.filter(|(_, value)| graph.ty(*value).elem == ElementType::F32)
+}
+
+/// Graphs that are called from outside: the main one and those of signatures, unless an operation calls them too.
+fn entry_graphs(module: &Module) -> BTreeSet<GraphId> {
+    let called: BTreeSet<usize> = module.graphs().flat_map(|(_, g)| g.ops().flat_map(|(_, o)| o.op().graphs())).collect();
+    let named = module.signatures.iter().map(|s| s.graph).chain([GraphId::MAIN]);
+    named.filter(|g| !called.contains(&g.index())).collect()
+}
+
+/// Graphs whose interface an operation owns that knows nothing of quantization.
+fn opaque_graphs(module: &Module) -> BTreeSet<usize> {
+    let opaque = |op: &Op| matches!(op, Op::Opaque(_) | Op::Custom(_));
+    module.graphs().flat_map(|(_, g)| g.ops().filter(|(_, o)| opaque(o.op())).flat_map(|(_, o)| o.op().graphs())).collect()
+}
+
+fn choose(module: &Module, graph: &Graph, goal: Goal) -> Vec<Choice> {
+    let foreign = opaque_graphs(module);
+    let foreign = module.graphs().any(|(id, g)| std::ptr::eq(g, graph) && foreign.contains(&id.index()));
+    let mut choices = vec![Choice::Neutral; graph.op_capacity()];
+    for (id, op) in graph.ops() {
+        choices[id.index()] = match choose_operation(module, graph, op, goal) {
+            Choice::Quantized if foreign => Choice::Float("its graph belongs to an operation that the compiler does not model".into()),
+            choice => choice,
+        };
+    }
+    choices
+}
+
+fn choose_operation(module: &Module, graph: &Graph, op: &Operation, goal: Goal) -> Choice {
+    let real = |v: ValueId| graph.ty(v).elem == ElementType::F32;
+    let other_float = |v: &&ValueId| graph.ty(**v).elem.is_float() && !real(**v);
+    if !matches!(op.op(), Op::Dequantize(_))
+        && let Some(&value) = op.operands().iter().flatten().chain(op.results()).find(other_float)
+    {
+        return Choice::Float(format!("tensor '{}' is {}: only float32 is quantized", graph.value_name(value), graph.ty(value).elem));
+    }
+    if !op.operands().iter().flatten().chain(op.results()).any(|&v| real(v)) {
+        return Choice::Neutral;
+    }
+    let rule = rule(op.op(), goal.width);
+    match rule.special {
+        Special::Control => return Choice::Control,
+        Special::Svdf | Special::Lstm => {
+            if let Some(why) = super::recurrent::refuse(module, graph, op, goal) {
+                return Choice::Float(why);
+            }
+        }
+        Special::Convert if own_params(graph, op, goal.width).is_none() && matches!(op.op(), Op::Dequantize(_)) => {
+            let elem = op.operand(0).map_or(ElementType::F16, |v| graph.ty(v).elem);
+            return Choice::Float(format!("it turns {elem} into float: fold constants first"));
+        }
+        Special::None | Special::Decompose | Special::Convert => {}
+    }
+    if !goal.runtime.has(rule.kernels) {
+        return Choice::Float(why_not(op.op(), goal.width));
+    }
+    let role_is_plain = |(index, value): (usize, &Option<ValueId>)| value.is_none_or(|v| !real(v)) || rule.role(index) == Role::Plain;
+    let indifferent = op.operands().iter().enumerate().all(role_is_plain) && op.results().iter().all(|&r| !real(r));
+    if indifferent {
+        return Choice::Neutral;
+    }
+    for (index, value) in real_operands(graph, op) {
+        if let Err(why) = check_operand(module, graph, op, &rule, index, value, goal.width) {
+            return Choice::Float(why);
+        }
+    }
+    Choice::Quantized
+}
+
+fn check_operand(
+    module: &Module,
+    graph: &Graph,
+    op: &Operation,
+    rule: &Rule,
+    index: usize,
+    value: ValueId,
+    width: Width,
+) -> Result<(), String> {
+    let name = graph.value_name(value);
+    let is_constant = matches!(graph.value(value).def(), ValueDef::Constant(_));
+    match rule.role(index) {
+        Role::Plain | Role::Carried => return Ok(()),
+        Role::Weight { .. } if !is_constant => {
+            let dynamic = matches!(op.op(), Op::FullyConnected(_)) && width == Width::I8;
+            return if dynamic { Ok(()) } else { Err(format!("the filter '{name}' is computed at run time")) };
+        }
+        Role::Bias { .. } if !is_constant => return Err(format!("the bias '{name}' is computed at run time")),
+        Role::Weight { .. } | Role::Bias { .. } | Role::Activation | Role::Shared => {}
+    }
+    if !is_constant {
+        return Ok(());
+    }
+    if graph.value(value).sparsity().is_some() {
+        return Err(format!("constant '{name}' is stored sparse"));
+    }
+    match constant_bounds(module, graph, value) {
+        Some(_) => Ok(()),
+        None => Err(format!("constant '{name}' holds NaN or infinity, or nothing")),
+    }
+}
+
+/// The range of a constant's elements; `None` for values that are no dense, finite constants.
+pub(super) fn constant_bounds(module: &Module, graph: &Graph, value: ValueId) -> Option<Bounds> {
+    if graph.ty(value).elem != ElementType::F32 {
+        return None;
+    }
+    Bounds::of(&module.constant_of(graph, value)?.to_f32())
+}
+
+/// The range that was observed or declared for a value.
+fn observed(graph: &Graph, value: ValueId) -> Option<Bounds> {
+    let (lo, hi) = graph.value(value).range()?.bounds()?;
+    Bounds::new(lo, hi)
+}
+
+fn class_of_value(graph: &Graph, value: ValueId, width: Width) -> Class {
+    annotated(graph, value, observed(graph, value), width)
+}
+
+fn class_of_constant(graph: &Graph, value: ValueId, bounds: Option<Bounds>, width: Width) -> Class {
+    annotated(graph, value, bounds, width)
+}
+
+/// A value's set, with the int8 parameters that its `f32` type may be annotated with (what `adopt-fake-quant` leaves behind).
+/// Wider activations keep the annotated range and take a scale of their own.
+fn annotated(graph: &Graph, value: ValueId, bounds: Option<Bounds>, width: Width) -> Class {
+    let trained = graph.ty(value).scale_zero_point().map(|(scale, zero_point)| Params { scale, zero_point });
+    match (trained, width) {
+        (None, _) => Class::free(bounds),
+        (Some(params), Width::I8) => Class { anchor: Anchor::Trained(params), ..Class::free(bounds) },
+        (Some(params), Width::I16) => Class::free(Some(params.bounds(Width::I8))),
+    }
+}
+
+/// The parameters of an operation's first operand as activations of this width have them, if it is quantized per tensor to 8 or 16 bits.
+fn own_params(graph: &Graph, op: &Operation, width: Width) -> Option<Params> {
+    let ty = graph.ty(op.operand(0)?);
+    let (scale, zero_point) = ty.scale_zero_point()?;
+    match (ty.elem, width) {
+        (ElementType::I8, Width::I8) | (ElementType::I16, Width::I16) => Some(Params { scale, zero_point }),
+        (ElementType::U8, Width::I8) => Some(Params { scale, zero_point: zero_point - 128 }),
+        (ElementType::I8, Width::I16) => Some(Params::for_activation(Params { scale, zero_point }.bounds(Width::I8), width)),
+        (ElementType::U8, Width::I16) => {
+            Some(Params::for_activation(Params { scale, zero_point: zero_point - 128 }.bounds(Width::I8), width))
+        }
+        _ => None,
+    }
+}
+
+fn variable_name(graph: &Graph, op: &Operation) -> Option<(String, String)> {
+    match graph.producer(op.operand(0)?)?.1.op() {
+        Op::VarHandle(handle) => Some((handle.container.clone(), handle.shared_name.clone())),
+        _ => None,
+    }
+}
+
+fn no_range(graph: &Graph, value: ValueId) -> String {
+    let name = graph.value_name(value);
+    match graph.value(value).range() {
+        Some(range) if observed(graph, value).is_none() => {
+            format!("the range of tensor '{name}' is not finite: {:?} to {:?}", range.min, range.max)
+        }
+        Some(_) | None => format!("tensor '{name}' has no range: calibration never saw it"),
+    }
+}
