@@ -25,6 +25,7 @@ pub enum Activation {
     /// `max(x, 0)`.
     Relu,
     /// Clamp to [-1, 1].
+    #[serde(rename = "relu_n1_to_1")]
     ReluN1To1,
     /// Clamp to [0, 6].
     Relu6,

@@ -4,7 +4,7 @@
 //! Arithmetic: `integer_ops/{add,mul}.h`, `reference/{add,sub,div,prelu,comparisons}.h` and their prepares in
 //! `micro/kernels/*_common.cc`.
 
-use octet_ir::arith::reciprocal;
+use octet_ir::arith::{reciprocal, rounding_divide_by_pot, saturating_rounding_doubling_high_mul};
 
 use super::broadcast::zip_broadcast;
 use super::{Affine, Bounds, Multiplier, Quantized, Result, ensure};
@@ -160,7 +160,17 @@ fn divide(a: i32, b: i32, m: Multiplier) -> i32 {
     let headroom = (if a < 0 { !a } else { a }).leading_zeros() as i32 - 1;
     let quotient = Multiplier { mantissa: inverse, shift: headroom }.apply(a);
     let shift = m.shift - over - headroom;
-    Multiplier { mantissa: m.mantissa, shift: shift.min(0) }.apply(quotient)
+    let scaled = saturating_rounding_doubling_high_mul(quotient, m.mantissa);
+    rounding_divide_by_any_pot(scaled, shift.min(0).unsigned_abs())
+}
+
+/// `x / 2^exponent` as the division kernel shifts. Beyond 31 the C++ is undefined; in the runtimes (on x86) the mask then has all bits
+/// and the shift counts modulo 32, so that 0 becomes 1.
+fn rounding_divide_by_any_pot(x: i32, exponent: u32) -> i32 {
+    if exponent <= 31 {
+        return rounding_divide_by_pot(x, exponent);
+    }
+    x.wrapping_shr(exponent) + i32::from(x >= 0)
 }
 
 /// A multiplier that must be in `(0, 1)`, as the runtimes check.

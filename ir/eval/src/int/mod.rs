@@ -17,7 +17,6 @@ pub mod fully_connected;
 mod gemm;
 pub mod lstm;
 pub mod norm;
-pub mod pad;
 pub mod pool;
 pub mod quantize;
 pub mod reduce;

@@ -1,6 +1,6 @@
 //! L2_NORMALIZATION over the last axis, in units of 1/128.
 //!
-//! Arithmetic: `integer_ops/l2normalization.h`; `u8`: `reference/l2normalization.h`, which differs by its zero point of 128.
+//! Arithmetic: `integer_ops/l2normalization.h`; `u8`: `reference/l2normalization.h`, which multiplies by 128 before it rounds.
 
 use octet_ir::arith::inverse_sqrt_multiplier;
 
@@ -11,16 +11,17 @@ pub fn l2_normalize<T: Quantized>(input_zero_point: i32, depth: usize, input: &[
     ensure(depth > 0 && input.len() == output.len() && input.len() % depth == 0, || {
         format!("{} values are not rows of {depth}", input.len())
     })?;
-    let zero = if T::MIN < 0 { 0 } else { 128 };
+    let signed = T::MIN < 0;
     for (input, output) in input.chunks(depth).zip(output.chunks_mut(depth)) {
         let square = input.iter().fold(0i32, |sum, x| {
             let x = x.get().wrapping_sub(input_zero_point);
             sum.wrapping_add(x.wrapping_mul(x))
         });
         let (mantissa, shift) = inverse_sqrt_multiplier(square);
-        let m = Multiplier { mantissa, shift: shift + 7 };
+        let m = Multiplier { mantissa, shift: if signed { shift + 7 } else { shift } };
         for (o, &x) in output.iter_mut().zip(input) {
-            *o = T::saturate(m.apply(x.get().wrapping_sub(input_zero_point)).wrapping_add(zero));
+            let x = x.get().wrapping_sub(input_zero_point);
+            *o = T::saturate(if signed { m.apply(x) } else { m.apply(128 * x) + 128 });
         }
     }
     Ok(())

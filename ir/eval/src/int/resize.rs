@@ -1,7 +1,6 @@
-//! RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR on `[N, H, W, C]`.
+//! RESIZE_BILINEAR on `[N, H, W, C]`.
 //!
 //! `i8` and `i16`: weights of 10 bits (`ResizeBilinearInteger`). Legacy `u8`: single precision, rounded by adding one half.
-//! Nearest neighbour: indices in single precision (`resize_nearest_neighbor.h`).
 
 use super::window::four;
 use super::{Quantized, Result, ensure};
@@ -141,18 +140,4 @@ impl ResizeBilinear {
             })
             .collect()
     }
-}
-
-/// The input index that nearest-neighbour sampling reads for each output index of one axis.
-pub fn nearest_indices(input: usize, output: usize, sampling: Sampling) -> Vec<usize> {
-    let scale =
-        if sampling.align_corners && output > 1 { (input as f32 - 1.0) / (output - 1) as f32 } else { input as f32 / output as f32 };
-    let offset = if sampling.half_pixel_centers { 0.5 } else { 0.0 };
-    (0..output)
-        .map(|i| {
-            let at = (i as f32 + offset) * scale;
-            let index = if sampling.align_corners { at.round() } else { at.floor() } as i64;
-            index.clamp(0, (input as i64 - 1).max(0)) as usize
-        })
-        .collect()
 }

@@ -131,7 +131,8 @@ impl Unary {
                 let value = centre(x).wrapping_abs();
                 store(multiplier.map_or(value, |m| m.apply(value)))
             }),
-            Kind::Neg => each(output, &|x| T::saturate(x.get().wrapping_neg())),
+            // C++ negates and cuts to 16 bits: -(-32768) stays.
+            Kind::Neg => each(output, &|x| T::saturate((x.get() as i16).wrapping_neg().into())),
         }
         Ok(())
     }
