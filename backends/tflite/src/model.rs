@@ -247,7 +247,8 @@ impl<'m, 'f> Writer<'m, 'f> {
             (None, _) if range.is_none() => return None,
             (None, _) => {}
             (Some(_), Some(block)) => {
-                let details = fb::BlockwiseQuantizationArgs { scales: block.scales, zero_points: block.zero_points, block_size: block.size };
+                let details =
+                    fb::BlockwiseQuantizationArgs { scales: block.scales, zero_points: block.zero_points, block_size: block.size };
                 let details = fb::BlockwiseQuantization::create(&mut self.packer.fbb, &details);
                 args.details_type = fb::QuantizationDetails::BlockwiseQuantization;
                 args.details = Some(WIPOffset::new(details.value()));

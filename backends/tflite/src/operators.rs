@@ -199,59 +199,70 @@ pub(crate) fn options(op: &Op, packer: &mut Packer<'_>) -> Result<Option<Options
         }};
     }
     Ok(match op {
-        Op::Conv2d(o) => table!(Conv2DOptions, Conv2DOptionsArgs {
-            padding: padding(o.padding),
-            stride_h: int(o.stride[0])?,
-            stride_w: int(o.stride[1])?,
-            dilation_h_factor: int(o.dilation[0])?,
-            dilation_w_factor: int(o.dilation[1])?,
-            fused_activation_function: activation(o.activation),
-            quantized_bias_type: bias_type(o.quantized_bias_type),
-        }),
-        Op::DepthwiseConv2d(o) => table!(DepthwiseConv2DOptions, DepthwiseConv2DOptionsArgs {
-            padding: padding(o.padding),
-            stride_h: int(o.stride[0])?,
-            stride_w: int(o.stride[1])?,
-            dilation_h_factor: int(o.dilation[0])?,
-            dilation_w_factor: int(o.dilation[1])?,
-            depth_multiplier: int(o.depth_multiplier)?,
-            fused_activation_function: activation(o.activation),
-        }),
-        Op::TransposeConv(o) => table!(TransposeConvOptions, TransposeConvOptionsArgs {
-            padding: padding(o.padding),
-            stride_h: int(o.stride[0])?,
-            stride_w: int(o.stride[1])?,
-            fused_activation_function: activation(o.activation),
-            quantized_bias_type: bias_type(o.quantized_bias_type),
-        }),
+        Op::Conv2d(o) => table!(
+            Conv2DOptions,
+            Conv2DOptionsArgs {
+                padding: padding(o.padding),
+                stride_h: int(o.stride[0])?,
+                stride_w: int(o.stride[1])?,
+                dilation_h_factor: int(o.dilation[0])?,
+                dilation_w_factor: int(o.dilation[1])?,
+                fused_activation_function: activation(o.activation),
+                quantized_bias_type: bias_type(o.quantized_bias_type),
+            }
+        ),
+        Op::DepthwiseConv2d(o) => table!(
+            DepthwiseConv2DOptions,
+            DepthwiseConv2DOptionsArgs {
+                padding: padding(o.padding),
+                stride_h: int(o.stride[0])?,
+                stride_w: int(o.stride[1])?,
+                dilation_h_factor: int(o.dilation[0])?,
+                dilation_w_factor: int(o.dilation[1])?,
+                depth_multiplier: int(o.depth_multiplier)?,
+                fused_activation_function: activation(o.activation),
+            }
+        ),
+        Op::TransposeConv(o) => table!(
+            TransposeConvOptions,
+            TransposeConvOptionsArgs {
+                padding: padding(o.padding),
+                stride_h: int(o.stride[0])?,
+                stride_w: int(o.stride[1])?,
+                fused_activation_function: activation(o.activation),
+                quantized_bias_type: bias_type(o.quantized_bias_type),
+            }
+        ),
         Op::Conv3d(o) => conv_3d(packer, o.padding, o.stride, o.dilation, o.activation)?,
         Op::Conv3dTranspose(o) => conv_3d(packer, o.padding, o.stride, o.dilation, o.activation)?,
-        Op::FullyConnected(o) => table!(FullyConnectedOptions, FullyConnectedOptionsArgs {
-            fused_activation_function: activation(o.activation),
-            weights_format: match o.weights_format {
-                WeightsFormat::Default => fb::FullyConnectedOptionsWeightsFormat::DEFAULT,
-                WeightsFormat::Shuffled4x16Int8 => fb::FullyConnectedOptionsWeightsFormat::SHUFFLED4x16INT8,
-            },
-            keep_num_dims: o.keep_num_dims,
-            asymmetric_quantize_inputs: o.asymmetric_quantize_inputs,
-            quantized_bias_type: bias_type(o.quantized_bias_type),
-        }),
-        Op::BatchMatmul(o) => table!(BatchMatMulOptions, BatchMatMulOptionsArgs {
-            adj_x: o.adj_x,
-            adj_y: o.adj_y,
-            asymmetric_quantize_inputs: o.asymmetric_quantize_inputs,
-        }),
+        Op::FullyConnected(o) => table!(
+            FullyConnectedOptions,
+            FullyConnectedOptionsArgs {
+                fused_activation_function: activation(o.activation),
+                weights_format: match o.weights_format {
+                    WeightsFormat::Default => fb::FullyConnectedOptionsWeightsFormat::DEFAULT,
+                    WeightsFormat::Shuffled4x16Int8 => fb::FullyConnectedOptionsWeightsFormat::SHUFFLED4x16INT8,
+                },
+                keep_num_dims: o.keep_num_dims,
+                asymmetric_quantize_inputs: o.asymmetric_quantize_inputs,
+                quantized_bias_type: bias_type(o.quantized_bias_type),
+            }
+        ),
+        Op::BatchMatmul(o) => table!(
+            BatchMatMulOptions,
+            BatchMatMulOptionsArgs { adj_x: o.adj_x, adj_y: o.adj_y, asymmetric_quantize_inputs: o.asymmetric_quantize_inputs }
+        ),
         Op::Binary(o) => {
             let fused_activation_function = activation(o.activation);
             match o.kind {
-                BinaryKind::Add => table!(AddOptions, AddOptionsArgs {
-                    fused_activation_function: fused_activation_function,
-                    pot_scale_int16: o.pot_scale_int16,
-                }),
-                BinaryKind::Sub => table!(SubOptions, SubOptionsArgs {
-                    fused_activation_function: fused_activation_function,
-                    pot_scale_int16: o.pot_scale_int16,
-                }),
+                BinaryKind::Add => table!(
+                    AddOptions,
+                    AddOptionsArgs { fused_activation_function: fused_activation_function, pot_scale_int16: o.pot_scale_int16 }
+                ),
+                BinaryKind::Sub => table!(
+                    SubOptions,
+                    SubOptionsArgs { fused_activation_function: fused_activation_function, pot_scale_int16: o.pot_scale_int16 }
+                ),
                 BinaryKind::Mul => table!(MulOptions, MulOptionsArgs { fused_activation_function: fused_activation_function }),
                 BinaryKind::Div => table!(DivOptions, DivOptionsArgs { fused_activation_function: fused_activation_function }),
                 BinaryKind::FloorDiv
@@ -272,19 +283,25 @@ pub(crate) fn options(op: &Op, packer: &mut Packer<'_>) -> Result<Option<Options
         Op::Cast(o) => match (o.in_type, o.out_type) {
             // Kernels look at the tensors.
             (None, None) => None,
-            (from, to) => table!(CastOptions, CastOptionsArgs {
-                in_data_type: from.map_or(fb::TensorType::FLOAT32, tensor_type),
-                out_data_type: to.map_or(fb::TensorType::FLOAT32, tensor_type),
-            }),
+            (from, to) => table!(
+                CastOptions,
+                CastOptionsArgs {
+                    in_data_type: from.map_or(fb::TensorType::FLOAT32, tensor_type),
+                    out_data_type: to.map_or(fb::TensorType::FLOAT32, tensor_type),
+                }
+            ),
         },
-        Op::Pool2d(o) => table!(Pool2DOptions, Pool2DOptionsArgs {
-            padding: padding(o.padding),
-            stride_h: int(o.stride[0])?,
-            stride_w: int(o.stride[1])?,
-            filter_height: int(o.filter[0])?,
-            filter_width: int(o.filter[1])?,
-            fused_activation_function: activation(o.activation),
-        }),
+        Op::Pool2d(o) => table!(
+            Pool2DOptions,
+            Pool2DOptionsArgs {
+                padding: padding(o.padding),
+                stride_h: int(o.stride[0])?,
+                stride_w: int(o.stride[1])?,
+                filter_height: int(o.filter[0])?,
+                filter_width: int(o.filter[1])?,
+                fused_activation_function: activation(o.activation),
+            }
+        ),
         Op::Reduce(o) => table!(ReducerOptions, ReducerOptionsArgs { keep_dims: o.keep_dims }),
         Op::Arg(o) => match o.kind {
             ArgKind::Max => table!(ArgMaxOptions, ArgMaxOptionsArgs { output_type: tensor_type(o.output_type) }),
@@ -295,12 +312,10 @@ pub(crate) fn options(op: &Op, packer: &mut Packer<'_>) -> Result<Option<Options
         Op::Softmax(o) => table!(SoftmaxOptions, SoftmaxOptionsArgs { beta: o.beta }),
         Op::L2Normalization(o) => table!(L2NormOptions, L2NormOptionsArgs { fused_activation_function: activation(o.activation) }),
         Op::LocalResponseNormalization(o) => {
-            table!(LocalResponseNormalizationOptions, LocalResponseNormalizationOptionsArgs {
-                radius: o.radius,
-                bias: o.bias,
-                alpha: o.alpha,
-                beta: o.beta,
-            })
+            table!(
+                LocalResponseNormalizationOptions,
+                LocalResponseNormalizationOptionsArgs { radius: o.radius, bias: o.bias, alpha: o.alpha, beta: o.beta }
+            )
         }
         Op::Reshape(o) => match &o.new_shape {
             None => None,
@@ -314,118 +329,143 @@ pub(crate) fn options(op: &Op, packer: &mut Packer<'_>) -> Result<Option<Options
             table!(SqueezeOptions, SqueezeOptionsArgs { squeeze_dims: dims.map(|d| WIPOffset::new(d.value())) })
         }
         Op::ShapeOf(o) => table!(ShapeOptions, ShapeOptionsArgs { out_type: tensor_type(o.out_type) }),
-        Op::StridedSlice(o) => table!(StridedSliceOptions, StridedSliceOptionsArgs {
-            begin_mask: mask(o.begin_mask),
-            end_mask: mask(o.end_mask),
-            ellipsis_mask: mask(o.ellipsis_mask),
-            new_axis_mask: mask(o.new_axis_mask),
-            shrink_axis_mask: mask(o.shrink_axis_mask),
-            offset: o.offset,
-        }),
+        Op::StridedSlice(o) => table!(
+            StridedSliceOptions,
+            StridedSliceOptionsArgs {
+                begin_mask: mask(o.begin_mask),
+                end_mask: mask(o.end_mask),
+                ellipsis_mask: mask(o.ellipsis_mask),
+                new_axis_mask: mask(o.new_axis_mask),
+                shrink_axis_mask: mask(o.shrink_axis_mask),
+                offset: o.offset,
+            }
+        ),
         Op::Split(o) => table!(SplitOptions, SplitOptionsArgs { num_splits: int(o.num_splits)? }),
         Op::SplitV(o) => table!(SplitVOptions, SplitVOptionsArgs { num_splits: int(o.num_splits)? }),
         Op::ReverseSequence(o) => {
             table!(ReverseSequenceOptions, ReverseSequenceOptionsArgs { seq_dim: o.seq_dim, batch_dim: o.batch_dim })
         }
-        Op::Concatenation(o) => table!(ConcatenationOptions, ConcatenationOptionsArgs {
-            axis: o.axis,
-            fused_activation_function: activation(o.activation),
-        }),
+        Op::Concatenation(o) => {
+            table!(ConcatenationOptions, ConcatenationOptionsArgs { axis: o.axis, fused_activation_function: activation(o.activation) })
+        }
         Op::Pack(o) => table!(PackOptions, PackOptionsArgs { values_count: int(o.values_count)?, axis: o.axis }),
         Op::Unpack(o) => table!(UnpackOptions, UnpackOptionsArgs { num: int(o.num)?, axis: o.axis }),
-        Op::MirrorPad(o) => table!(MirrorPadOptions, MirrorPadOptionsArgs {
-            mode: match o.mode {
-                MirrorMode::Reflect => fb::MirrorPadMode::REFLECT,
-                MirrorMode::Symmetric => fb::MirrorPadMode::SYMMETRIC,
-            },
-        }),
+        Op::MirrorPad(o) => table!(
+            MirrorPadOptions,
+            MirrorPadOptionsArgs {
+                mode: match o.mode {
+                    MirrorMode::Reflect => fb::MirrorPadMode::REFLECT,
+                    MirrorMode::Symmetric => fb::MirrorPadMode::SYMMETRIC,
+                },
+            }
+        ),
         Op::Gather(o) => table!(GatherOptions, GatherOptionsArgs { axis: o.axis, batch_dims: o.batch_dims }),
         Op::SpaceToDepth(o) => table!(SpaceToDepthOptions, SpaceToDepthOptionsArgs { block_size: int(o.block_size)? }),
         Op::DepthToSpace(o) => table!(DepthToSpaceOptions, DepthToSpaceOptionsArgs { block_size: int(o.block_size)? }),
-        Op::ResizeBilinear(o) => table!(ResizeBilinearOptions, ResizeBilinearOptionsArgs {
-            align_corners: o.align_corners,
-            half_pixel_centers: o.half_pixel_centers,
-        }),
-        Op::ResizeNearestNeighbor(o) => table!(ResizeNearestNeighborOptions, ResizeNearestNeighborOptionsArgs {
-            align_corners: o.align_corners,
-            half_pixel_centers: o.half_pixel_centers,
-        }),
+        Op::ResizeBilinear(o) => table!(
+            ResizeBilinearOptions,
+            ResizeBilinearOptionsArgs { align_corners: o.align_corners, half_pixel_centers: o.half_pixel_centers }
+        ),
+        Op::ResizeNearestNeighbor(o) => table!(
+            ResizeNearestNeighborOptions,
+            ResizeNearestNeighborOptionsArgs { align_corners: o.align_corners, half_pixel_centers: o.half_pixel_centers }
+        ),
         Op::OneHot(o) => table!(OneHotOptions, OneHotOptionsArgs { axis: o.axis }),
         Op::SparseToDense(o) => table!(SparseToDenseOptions, SparseToDenseOptionsArgs { validate_indices: o.validate_indices }),
-        Op::FakeQuant(o) => table!(FakeQuantOptions, FakeQuantOptionsArgs {
-            min: o.min,
-            max: o.max,
-            num_bits: i32::try_from(o.num_bits).map_err(|_| format!("{} bits", o.num_bits))?,
-            narrow_range: o.narrow_range,
-        }),
-        Op::Svdf(o) => table!(SVDFOptions, SVDFOptionsArgs {
-            rank: int(o.rank)?,
-            fused_activation_function: activation(o.activation),
-            asymmetric_quantize_inputs: o.asymmetric_quantize_inputs,
-        }),
-        Op::UnidirectionalSequenceLstm(o) => {
-            table!(UnidirectionalSequenceLSTMOptions, UnidirectionalSequenceLSTMOptionsArgs {
+        Op::FakeQuant(o) => table!(
+            FakeQuantOptions,
+            FakeQuantOptionsArgs {
+                min: o.min,
+                max: o.max,
+                num_bits: i32::try_from(o.num_bits).map_err(|_| format!("{} bits", o.num_bits))?,
+                narrow_range: o.narrow_range,
+            }
+        ),
+        Op::Svdf(o) => table!(
+            SVDFOptions,
+            SVDFOptionsArgs {
+                rank: int(o.rank)?,
                 fused_activation_function: activation(o.activation),
-                cell_clip: o.cell_clip,
-                proj_clip: o.proj_clip,
-                time_major: o.time_major,
                 asymmetric_quantize_inputs: o.asymmetric_quantize_inputs,
-                diagonal_recurrent_tensors: o.diagonal_recurrent_tensors,
-            })
+            }
+        ),
+        Op::UnidirectionalSequenceLstm(o) => {
+            table!(
+                UnidirectionalSequenceLSTMOptions,
+                UnidirectionalSequenceLSTMOptionsArgs {
+                    fused_activation_function: activation(o.activation),
+                    cell_clip: o.cell_clip,
+                    proj_clip: o.proj_clip,
+                    time_major: o.time_major,
+                    asymmetric_quantize_inputs: o.asymmetric_quantize_inputs,
+                    diagonal_recurrent_tensors: o.diagonal_recurrent_tensors,
+                }
+            )
         }
         Op::BidirectionalSequenceLstm(o) => {
-            table!(BidirectionalSequenceLSTMOptions, BidirectionalSequenceLSTMOptionsArgs {
+            table!(
+                BidirectionalSequenceLSTMOptions,
+                BidirectionalSequenceLSTMOptionsArgs {
+                    fused_activation_function: activation(o.activation),
+                    cell_clip: o.cell_clip,
+                    proj_clip: o.proj_clip,
+                    merge_outputs: o.merge_outputs,
+                    time_major: o.time_major,
+                    asymmetric_quantize_inputs: o.asymmetric_quantize_inputs,
+                }
+            )
+        }
+        Op::Lstm(o) => table!(
+            LSTMOptions,
+            LSTMOptionsArgs {
                 fused_activation_function: activation(o.activation),
                 cell_clip: o.cell_clip,
                 proj_clip: o.proj_clip,
-                merge_outputs: o.merge_outputs,
-                time_major: o.time_major,
+                kernel_type: match o.kernel_type {
+                    LstmKernel::Full => fb::LSTMKernelType::FULL,
+                    LstmKernel::Basic => fb::LSTMKernelType::BASIC,
+                },
                 asymmetric_quantize_inputs: o.asymmetric_quantize_inputs,
-            })
-        }
-        Op::Lstm(o) => table!(LSTMOptions, LSTMOptionsArgs {
-            fused_activation_function: activation(o.activation),
-            cell_clip: o.cell_clip,
-            proj_clip: o.proj_clip,
-            kernel_type: match o.kernel_type {
-                LstmKernel::Full => fb::LSTMKernelType::FULL,
-                LstmKernel::Basic => fb::LSTMKernelType::BASIC,
-            },
-            asymmetric_quantize_inputs: o.asymmetric_quantize_inputs,
-        }),
-        Op::Rnn(o) => table!(RNNOptions, RNNOptionsArgs {
-            fused_activation_function: activation(o.activation),
-            asymmetric_quantize_inputs: o.asymmetric_quantize_inputs,
-        }),
-        Op::UnidirectionalSequenceRnn(o) => table!(SequenceRNNOptions, SequenceRNNOptionsArgs {
-            time_major: o.time_major,
-            fused_activation_function: activation(o.activation),
-            asymmetric_quantize_inputs: o.asymmetric_quantize_inputs,
-        }),
-        Op::BidirectionalSequenceRnn(o) => {
-            table!(BidirectionalSequenceRNNOptions, BidirectionalSequenceRNNOptionsArgs {
+            }
+        ),
+        Op::Rnn(o) => table!(
+            RNNOptions,
+            RNNOptionsArgs {
+                fused_activation_function: activation(o.activation),
+                asymmetric_quantize_inputs: o.asymmetric_quantize_inputs,
+            }
+        ),
+        Op::UnidirectionalSequenceRnn(o) => table!(
+            SequenceRNNOptions,
+            SequenceRNNOptionsArgs {
                 time_major: o.time_major,
                 fused_activation_function: activation(o.activation),
-                merge_outputs: o.merge_outputs,
                 asymmetric_quantize_inputs: o.asymmetric_quantize_inputs,
-            })
+            }
+        ),
+        Op::BidirectionalSequenceRnn(o) => {
+            table!(
+                BidirectionalSequenceRNNOptions,
+                BidirectionalSequenceRNNOptionsArgs {
+                    time_major: o.time_major,
+                    fused_activation_function: activation(o.activation),
+                    merge_outputs: o.merge_outputs,
+                    asymmetric_quantize_inputs: o.asymmetric_quantize_inputs,
+                }
+            )
         }
-        Op::If(o) => table!(IfOptions, IfOptionsArgs {
-            then_subgraph_index: int(o.then_graph)?,
-            else_subgraph_index: int(o.else_graph)?,
-        }),
-        Op::While(o) => table!(WhileOptions, WhileOptionsArgs {
-            cond_subgraph_index: int(o.cond_graph)?,
-            body_subgraph_index: int(o.body_graph)?,
-        }),
+        Op::If(o) => table!(IfOptions, IfOptionsArgs { then_subgraph_index: int(o.then_graph)?, else_subgraph_index: int(o.else_graph)? }),
+        Op::While(o) => {
+            table!(WhileOptions, WhileOptionsArgs { cond_subgraph_index: int(o.cond_graph)?, body_subgraph_index: int(o.body_graph)? })
+        }
         Op::CallOnce(o) => table!(CallOnceOptions, CallOnceOptionsArgs { init_subgraph_index: int(o.init_graph)? }),
         Op::VarHandle(o) => {
             let name = |text: &str, packer: &mut Packer<'_>| (!text.is_empty()).then(|| packer.string(text).value());
             let (container, shared_name) = (name(&o.container, packer), name(&o.shared_name, packer));
-            table!(VarHandleOptions, VarHandleOptionsArgs {
-                container: container.map(WIPOffset::new),
-                shared_name: shared_name.map(WIPOffset::new),
-            })
+            table!(
+                VarHandleOptions,
+                VarHandleOptionsArgs { container: container.map(WIPOffset::new), shared_name: shared_name.map(WIPOffset::new) }
+            )
         }
         Op::EmbeddingLookup(_)
         | Op::Unary(_)

@@ -164,9 +164,7 @@ fn rules(op: &Op) -> &'static [Rule] {
         Op::ReverseV2(_) => &[(4, |s| s.any(0, &F8)), (3, |s| s.is(0, I8)), (2, |s| s.is(0, Bool))],
         Op::Tile(_) => &[(3, |s| s.is(0, I8)), (2, |s| s.is(0, Text))],
         Op::Concatenation(_) => CONCATENATION,
-        Op::Pack(_) => {
-            &[(5, |s| s.any(0, &F8)), (2, |s| s.is(0, I8)), (3, |s| s.is(0, I16) && s.out(0, I16)), (4, |s| s.is(0, U32))]
-        }
+        Op::Pack(_) => &[(5, |s| s.any(0, &F8)), (2, |s| s.is(0, I8)), (3, |s| s.is(0, I16) && s.out(0, I16)), (4, |s| s.is(0, U32))],
         Op::Unpack(_) => UNPACK,
         Op::Pad(_) | Op::PadV2(_) => PAD,
         Op::MirrorPad(_) => INT8_INT16,
@@ -176,9 +174,7 @@ fn rules(op: &Op) -> &'static [Rule] {
         }
         Op::SpaceToBatchNd(_) | Op::BatchToSpaceNd(_) => &[(4, |s| s.is(0, I16)), (3, |s| s.rank(0) != 4), (2, |s| s.is(0, I8))],
         Op::ResizeBilinear(_) | Op::ResizeNearestNeighbor(_) => RESIZE,
-        Op::Fill(_) => {
-            &[(5, |s| s.any(1, &F8)), (4, |s| s.is(1, F16)), (3, |s| s.any(1, &[I8, I16])), (2, |s| s.any(1, &[Bool, Text]))]
-        }
+        Op::Fill(_) => &[(5, |s| s.any(1, &F8)), (4, |s| s.is(1, F16)), (3, |s| s.any(1, &[I8, I16])), (2, |s| s.any(1, &[Bool, Text]))],
         Op::RangeOp(_) => &[(2, |s| s.is(0, I64))],
         Op::Where(_) => &[(2, |s| !s.is(0, Bool))],
         Op::SparseToDense(_) => &[(3, |s| s.any(2, &[I8, U8])), (2, |s| s.is(2, I64))],
@@ -269,19 +265,13 @@ const BATCH_MATMUL: &[Rule] = &[
     (4, |s| s.hybrid() && matches!(s.op, Op::BatchMatmul(o) if o.asymmetric_quantize_inputs)),
 ];
 
-const EMBEDDING_LOOKUP: &[Rule] = &[
-    (4, |s| s.is(1, I4) || (s.per_channel(1, 0) && s.dim(1, 0) != Some(1))),
-    (5, |s| s.is(1, I2)),
-];
+const EMBEDDING_LOOKUP: &[Rule] = &[(4, |s| s.is(1, I4) || (s.per_channel(1, 0) && s.dim(1, 0) != Some(1))), (5, |s| s.is(1, I2))];
 
 fn unary(kind: UnaryKind) -> &'static [Rule] {
     match kind {
-        UnaryKind::Abs => &[
-            (5, |s| s.is(0, I32)),
-            (3, |s| s.is(0, I16) && s.is_quantized(0)),
-            (4, |s| s.is(0, I16)),
-            (2, |s| s.any(0, &[I8, U8])),
-        ],
+        UnaryKind::Abs => {
+            &[(5, |s| s.is(0, I32)), (3, |s| s.is(0, I16) && s.is_quantized(0)), (4, |s| s.is(0, I16)), (2, |s| s.any(0, &[I8, U8]))]
+        }
         UnaryKind::Relu => &[(3, |s| s.is(0, I16)), (2, |s| s.any(0, &[I8, U8]))],
         UnaryKind::Relu6 | UnaryKind::Rsqrt => INT8_INT16,
         UnaryKind::Tanh | UnaryKind::Logistic => &[(3, |s| s.is(0, I16) && s.out(0, I16)), (2, |s| s.is(0, I8))],
@@ -410,8 +400,7 @@ const UNPACK: &[Rule] = &[
     (5, |s| s.any(0, &[F16, BF16])),
 ];
 
-const PAD: &[Rule] =
-    &[(6, |s| s.any(0, &F8)), (5, |s| s.is(0, Bool)), (4, |s| s.rank(0) > 4), (3, |s| s.is(0, I16)), (2, |s| s.is(0, I8))];
+const PAD: &[Rule] = &[(6, |s| s.any(0, &F8)), (5, |s| s.is(0, Bool)), (4, |s| s.rank(0) > 4), (3, |s| s.is(0, I16)), (2, |s| s.is(0, I8))];
 
 const GATHER: &[Rule] = &[
     (8, |s| s.any(0, &F8)),
@@ -450,11 +439,8 @@ const DEQUANTIZE: &[Rule] = &[
     (2, |s| s.is(0, I8)),
 ];
 
-const SVDF: &[Rule] = &[
-    (3, |s| s.is(0, I8)),
-    (4, |s| s.hybrid() && matches!(s.op, Op::Svdf(o) if o.asymmetric_quantize_inputs)),
-    (2, |s| s.hybrid()),
-];
+const SVDF: &[Rule] =
+    &[(3, |s| s.is(0, I8)), (4, |s| s.hybrid() && matches!(s.op, Op::Svdf(o) if o.asymmetric_quantize_inputs)), (2, |s| s.hybrid())];
 
 fn is_full_lstm(s: &Signature<'_>) -> bool {
     matches!(s.op, Op::Lstm(o) if o.kernel_type == LstmKernel::Full)
