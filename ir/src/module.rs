@@ -70,6 +70,33 @@ impl Module {
         GraphId::from_index(self.graphs.len() - 1)
     }
 
+    /// Removes the graphs for which `keep` says false (the main graph never) and renumbers the others in signatures and operations. Nothing that
+    /// is kept may name a removed graph.
+    pub fn retain_graphs(&mut self, keep: &[bool]) {
+        let kept = |index: usize| index == 0 || keep.get(index).copied().unwrap_or(true);
+        let mut count = 0;
+        let numbers: Vec<usize> = (0..self.graphs.len())
+            .map(|index| {
+                count += usize::from(kept(index));
+                count.saturating_sub(1)
+            })
+            .collect();
+        let number = |old: usize| numbers.get(old).copied().unwrap_or(old);
+        let mut index = 0;
+        self.graphs.retain(|_| {
+            index += 1;
+            kept(index - 1)
+        });
+        for graph in &mut self.graphs {
+            for id in graph.op_ids() {
+                graph.ops[id].op.renumber_graphs(number);
+            }
+        }
+        for signature in &mut self.signatures {
+            signature.graph = GraphId::from_index(number(signature.graph.index()));
+        }
+    }
+
     /// Adds a constant.
     pub fn add_constant(&mut self, constant: Constant) -> ConstId {
         self.constants.push(constant)

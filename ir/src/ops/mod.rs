@@ -246,6 +246,17 @@ impl Op {
         })
     }
 
+    /// Changes the numbers of the graphs that it calls.
+    pub(crate) fn renumber_graphs(&mut self, number: impl Fn(usize) -> usize) {
+        match self {
+            Self::If(op) => (op.then_graph, op.else_graph) = (number(op.then_graph), number(op.else_graph)),
+            Self::While(op) => (op.cond_graph, op.body_graph) = (number(op.cond_graph), number(op.body_graph)),
+            Self::CallOnce(op) => op.init_graph = number(op.init_graph),
+            Self::Opaque(op) => op.graphs.iter_mut().for_each(|graph| *graph = number(*graph)),
+            _ => {}
+        }
+    }
+
     /// Numbers of the graphs that it calls.
     pub fn graphs(&self) -> Vec<usize> {
         match self {
