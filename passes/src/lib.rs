@@ -6,9 +6,16 @@
 //! This crate never reads or writes files: data sets come through [`octet_plugin::DataSource`], reproducers are handed back.
 
 mod calibrate;
+mod clamp;
+mod cleanup;
+mod docs;
+mod fold;
+mod fuse;
 mod manager;
 mod pipeline;
 pub mod quantize;
+pub mod rewrite;
 
+pub use docs::{docs, examples, module_doc, rewrites};
 pub use manager::{Failure, Monitor, Outcome, PassRecord, Reproducer, Settings, Silent, run};
 pub use pipeline::{PassSpec, Pipeline};

@@ -71,7 +71,6 @@ impl Pipeline {
 }
 
 /// Options of a pass as its serde struct; the error (`PAS002`) names the pass and says which option is wrong.
-#[expect(dead_code, reason = "the first pass with options will call it")]
 pub(crate) fn options<T: serde::de::DeserializeOwned>(pass: &str, given: Options) -> Result<T, Diagnostic> {
     octet_ir::from_attr(Attr::Map(given)).map_err(|error| Diagnostic::error("PAS002", format!("options of pass '{pass}': {error}")))
 }
