@@ -5,9 +5,7 @@
 
 use std::collections::HashMap;
 
-use octet_ir::{
-    ConstId, Constant, Diagnostic, Diagnostics, Graph, GraphId, Module, OpId, Operation, Patch, Type, ValueDef, ValueId, text,
-};
+use octet_ir::{ConstId, Constant, Diagnostic, Diagnostics, Graph, GraphId, Module, OpId, Operation, Patch, Type, ValueDef, ValueId, text};
 use octet_plugin::{Options, Pass, PassContext, register_pass};
 use serde::Deserialize;
 
