@@ -58,6 +58,27 @@ enum NewValue {
     Unbound,
 }
 
+/// A place in the execution order: operations that a patch puts before an anchor run, in the patch's order, after everything
+/// that already stands before the anchor and before the anchor itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment {
+    /// Sequence number of the operation or of the anchor.
+    seq: u64,
+    /// Whether this is the operation of that number and not a new one before it.
+    is_anchor: bool,
+    /// Number of a new operation within the patch.
+    index: usize,
+}
+
+impl Moment {
+    /// Before every operation. Sequence numbers may be 0, but what is readable from the start is never compared for order.
+    const START: Self = Self { seq: 0, is_anchor: false, index: 0 };
+
+    fn of(operation: &Operation) -> Self {
+        Self { seq: operation.seq, is_anchor: true, index: 0 }
+    }
+}
+
 /// A set of changes to one graph.
 #[derive(Clone, Debug)]
 pub struct Patch {
@@ -257,28 +278,28 @@ impl Patch {
         Ok(self.carry_out(module, graph))
     }
 
-    /// Position at which a value becomes readable, as (sequence number, index within the patch).
-    fn defined_at(&self, graph: &Graph, value: ValueId) -> Result<(u64, usize), PatchError> {
+    /// The moment at which a value becomes readable.
+    fn defined_at(&self, graph: &Graph, value: ValueId) -> Result<Moment, PatchError> {
         if let Some(known) = graph.values.get(value) {
             return Ok(match known.def {
-                ValueDef::Result { op, .. } => (graph.ops[op].seq, usize::MAX),
-                ValueDef::Input(_) | ValueDef::Constant(_) | ValueDef::Variable | ValueDef::Unbound => (0, 0),
+                ValueDef::Result { op, .. } => Moment::of(&graph.ops[op]),
+                ValueDef::Input(_) | ValueDef::Constant(_) | ValueDef::Variable | ValueDef::Unbound => Moment::START,
             });
         }
         let index = value.index().wrapping_sub(self.first_value);
         match self.values.get(index) {
-            Some((_, _, NewValue::Constant(_) | NewValue::Unbound)) => Ok((0, 0)),
+            Some((_, _, NewValue::Constant(_) | NewValue::Unbound)) => Ok(Moment::START),
             Some((_, _, NewValue::Result)) => {
                 let at = self.ops.iter().position(|(_, op)| op.results.contains(&value));
-                at.map(|i| (self.position(graph, i), i)).ok_or_else(|| PatchError::Dead(value.to_string()))
+                at.map(|i| self.position(graph, i)).ok_or_else(|| PatchError::Dead(value.to_string()))
             }
             None => Err(PatchError::Dead(value.to_string())),
         }
     }
 
-    /// Where new operation `index` will stand: just before its anchor.
-    fn position(&self, graph: &Graph, index: usize) -> u64 {
-        self.ops[index].0.and_then(|a| graph.ops.get(a)).map_or(u64::MAX, |a| a.seq.saturating_sub(1))
+    /// When new operation `index` will run: just before its anchor.
+    fn position(&self, graph: &Graph, index: usize) -> Moment {
+        Moment { seq: self.ops[index].0.and_then(|a| graph.ops.get(a)).map_or(u64::MAX, |a| a.seq), is_anchor: false, index }
     }
 
     fn type_of<'a>(&'a self, graph: &'a Graph, value: ValueId) -> Option<&'a Type> {
@@ -297,7 +318,7 @@ impl Patch {
             if let Some(anchor) = anchor {
                 alive(*anchor)?;
             }
-            let here = (self.position(graph, index), index);
+            let here = self.position(graph, index);
             for &value in operation.operands.iter().flatten() {
                 if self.defined_at(graph, value)? >= here
                     && graph.values.get(value).is_none_or(|v| matches!(v.def, ValueDef::Result { .. }))
@@ -312,7 +333,7 @@ impl Patch {
             for user in &value.uses {
                 if let Use::Operand { op, .. } = user
                     && !self.erased.contains(op)
-                    && made.0 >= graph.ops[*op].seq
+                    && made >= Moment::of(&graph.ops[*op])
                     && self.type_of(graph, new).is_some()
                     && !self.is_timeless(graph, new)
                 {
@@ -332,7 +353,7 @@ impl Patch {
                 return Err(PatchError::Dead(format!("operand {operand} of {op}")));
             }
             if let Some(value) = value
-                && self.defined_at(graph, value)?.0 >= operation.seq
+                && self.defined_at(graph, value)? >= Moment::of(operation)
                 && !self.is_timeless(graph, value)
             {
                 return Err(PatchError::Order(graph.value_name(value)));

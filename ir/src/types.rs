@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::attr::Quoted;
 use crate::quant::Quantization;
 
 /// What one element of a tensor is.
@@ -297,7 +298,7 @@ impl fmt::Display for Shape {
             }
             match self.dynamic(axis) {
                 Some("?") => write!(f, "?:{dim}")?,
-                Some(name) => write!(f, "{name:?}:{dim}")?,
+                Some(name) => write!(f, "{}:{dim}", Quoted(name))?,
                 None => write!(f, "{dim}")?,
             }
         }

@@ -93,3 +93,52 @@ fn wrong_types_are_found() {
     let found = verify::verify(&module).unwrap_err();
     assert_eq!(found.0[0].code, "IRV101");
 }
+
+#[test]
+fn what_a_text_says_reads_back_bit_by_bit() {
+    let source = "octet.ir 1\ngraph @main(%0: \"a\\u{0}\\\"b\\n\":2x4 f32) {\n  \
+                  %1 = leaky_relu(%0) {alpha = -0.0} : \"a\\u{0}\\\"b\\n\":2x4 f32\n  return %1\n}\n";
+    let module = text::parse(source, &Default::default()).expect("parses");
+    assert_eq!(text::print(&module).text, source);
+}
+
+#[test]
+fn intermediates_are_values_of_their_own() {
+    let parse = |named: &str| {
+        let source = format!(
+            "octet.ir 1\ngraph @m(%0: 4 f32) {{\n  %1 = unbound : 4 f32\n  %2 = relu(%0) intermediates({named}) : 4 f32\n  return %2\n}}\n"
+        );
+        text::parse(&source, &Default::default())
+    };
+    verify::verify(&parse("%1").expect("parses")).expect("sound");
+    assert!(parse("%7").is_err());
+    for wrong in ["%0", "%1, %1"] {
+        let found = verify::verify(&parse(wrong).expect("parses")).unwrap_err();
+        assert_eq!(found.0[0].code, "IRV012");
+    }
+}
+
+#[test]
+fn value_numbers_cost_bounded_room() {
+    let mut source = "octet.ir 1\n".to_owned();
+    for _ in 0..100 {
+        source += "graph @g(%65000: f32) { return }\n";
+    }
+    let error = text::parse(&source, &Default::default()).unwrap_err();
+    assert!(error.message.contains("gaps"), "{error}");
+}
+
+#[test]
+fn patches_may_come_again_and_again_before_one_operation() {
+    let mut module = sample();
+    let tanh = module.main().op_ids()[1];
+    let mut x = module.main().op(tanh).operand(0).expect("one");
+    for _ in 0..100 {
+        let graph = module.main();
+        let mut patch = Patch::before(graph, tanh);
+        x = patch.op1(Unary::new(UnaryKind::Relu), &[x], graph.ty(x).clone(), Loc::unknown());
+        patch.set_operand(tanh, 0, Some(x));
+        patch.apply(&mut module, GraphId::MAIN).expect("what the patch reads stands before the anchor");
+        verify::verify(&module).expect("sound");
+    }
+}

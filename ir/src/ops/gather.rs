@@ -16,7 +16,10 @@ op! {
 fn gather(op: &Gather, cx: &InferCx<'_>) -> Result<Vec<Inferred>, InferError> {
     let (params, indices) = (cx.shape(0)?, cx.shape(1)?);
     let axis = axis_index(op.axis.into(), params.rank())?;
-    let batch = if op.batch_dims == 0 { 0 } else { axis_index(op.batch_dims.into(), indices.rank() + 1)? };
+    // A count of axes, not an index: it may be all of them.
+    let signed = i64::try_from(indices.rank()).unwrap_or(i64::MAX);
+    let batch = i64::from(op.batch_dims) + if op.batch_dims < 0 { signed } else { 0 };
+    let batch = usize::try_from(batch).map_err(|_| invalid(format!("{} batch axes", op.batch_dims)))?;
     if batch > axis || batch > indices.rank() || params.dims()[..batch] != indices.dims()[..batch] {
         return Err(invalid(format!("{batch} batch axes do not fit {params} and {indices} at axis {axis}")));
     }

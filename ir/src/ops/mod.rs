@@ -177,7 +177,9 @@ fn non_default<T: OpSpec>(op: &T) -> Result<Vec<(String, Attr)>, AttrError> {
     let (Attr::Map(mine), Attr::Map(default)) = (to_attr(op)?, to_attr(&T::default())?) else {
         return Err(AttrError::not_a_struct());
     };
-    Ok(mine.into_iter().filter(|entry| !default.contains(entry)).collect())
+    // Compared as they print, because -0.0 == 0.0 and a model that says -0.0 is to say it again.
+    let is_default = |(name, value): &(String, Attr)| default.iter().any(|(n, v)| n == name && v.to_string() == value.to_string());
+    Ok(mine.into_iter().filter(|entry| !is_default(entry)).collect())
 }
 
 impl Op {

@@ -135,7 +135,7 @@ op! {
 fn segment_sum(_: &SegmentSum, cx: &InferCx<'_>) -> Result<Vec<Inferred>, InferError> {
     let mut dims = cx.shape(0)?.dims().to_vec();
     let ids = cx.sizes(1)?;
-    let count = ids.last().map_or(0, |last| last + 1);
+    let count = ids.last().map_or(Some(0), |last| last.checked_add(1)).ok_or_else(|| invalid("a segment id overflows"))?;
     match dims.first_mut() {
         Some(first) => *first = count,
         None => return Err(invalid("the data is a scalar")),

@@ -19,8 +19,11 @@ use crate::types::{ElementType, Shape, Type};
 
 /// How deep attribute lists and maps may nest.
 const MAX_DEPTH: usize = 32;
-/// Value numbers may exceed the length of the text by this much.
+/// Value numbers may exceed the length of the text by this much, and the room that the value numbers of all graphs ask for together
+/// may exceed it by [`ROOM_SLACK`]: a number costs room for all the numbers below it.
 const ID_SLACK: usize = 1 << 16;
+/// See [`ID_SLACK`].
+const ROOM_SLACK: usize = 1 << 20;
 /// Elements that one `splat` may make, per byte of text and blob.
 const SPLAT_LIMIT: usize = 1 << 28;
 
@@ -28,7 +31,8 @@ const SPLAT_LIMIT: usize = 1 << 28;
 ///
 /// The result is well formed as far as ids go; run [`crate::verify::verify`] for the rest.
 pub fn parse(text: &str, blobs: &Bytes) -> Result<Module, Diagnostic> {
-    let mut parser = Parser { cursor: Cursor::new(text), blobs: blobs.clone(), splat_budget: SPLAT_LIMIT };
+    let mut parser =
+        Parser { cursor: Cursor::new(text), blobs: blobs.clone(), splat_budget: SPLAT_LIMIT, room_budget: text.len() + ROOM_SLACK };
     let mut module = Module::new();
     parser.cursor.expect("octet.ir")?;
     if parser.cursor.uint()? != 1 {
@@ -43,7 +47,7 @@ pub fn parse(text: &str, blobs: &Bytes) -> Result<Module, Diagnostic> {
 /// Parses `name{option = value, ...}, name, ...` in the attribute grammar of the text form: pipelines are written like this. The braces may be
 /// left out; so may everything. Errors (`IRT001`) point at line and column.
 pub fn parse_calls(text: &str) -> Result<Vec<(String, Vec<(String, Attr)>)>, Diagnostic> {
-    let mut parser = Parser { cursor: Cursor::new(text), blobs: Bytes::new(), splat_budget: 0 };
+    let mut parser = Parser { cursor: Cursor::new(text), blobs: Bytes::new(), splat_budget: 0, room_budget: 0 };
     let mut calls = Vec::new();
     while !parser.cursor.at_end() {
         if !calls.is_empty() {
@@ -60,6 +64,7 @@ struct Parser<'s> {
     cursor: Cursor<'s>,
     blobs: Bytes,
     splat_budget: usize,
+    room_budget: usize,
 }
 
 /// Type and notes of one value.
@@ -159,6 +164,9 @@ impl Parser<'_> {
 
     fn declare(&mut self, builder: &mut GraphBuilder<'_>, id: ValueId) -> Parse<Type> {
         let declared = self.declared()?;
+        let more = (id.index() + 1).saturating_sub(builder.graph().value_capacity());
+        let left = self.room_budget.checked_sub(more);
+        self.room_budget = left.ok_or_else(|| self.cursor.error("the value numbers of this module leave too many gaps"))?;
         if !builder.declare_at(id, declared.ty.clone(), declared.loc) {
             return Err(self.cursor.error(format!("{id} is defined twice")));
         }
@@ -202,6 +210,9 @@ impl Parser<'_> {
         let attributes = if self.cursor.peek_token() == Some('{') { self.entries(0)? } else { Vec::new() };
         let op = Op::from_attributes(mnemonic, attributes).map_err(|e| here.error(e.to_string()))?;
         let intermediates = if self.cursor.eat_word("intermediates") { self.list("(", ")", Self::value_id)? } else { Vec::new() };
+        if let Some(missing) = intermediates.iter().find(|v| builder.graph().get_value(**v).is_none()) {
+            return Err(here.error(format!("{missing} is not defined")));
+        }
         for (index, &result) in results.iter().enumerate() {
             self.cursor.expect(if index == 0 { ":" } else { "," })?;
             self.declare(builder, result)?;

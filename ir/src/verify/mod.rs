@@ -6,6 +6,7 @@
 //! - every operand, result, input and output is a live value, and uses and operands are reciprocal;
 //! - every operation runs after what it reads; a value has one definition, and that definition names it back;
 //! - an operation has as many operands as it declares, and no required one is left out;
+//! - an intermediate is a live value that nothing defines or reads, of one operation alone;
 //! - a constant's bytes exist.
 //!
 //! Layer 2, types ([`types`]):

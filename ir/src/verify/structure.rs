@@ -105,6 +105,22 @@ impl Checker<'_, '_> {
         for (index, (id, operation)) in graph.ops().enumerate() {
             self.operation(index, id, operation, &position);
         }
+        let mut readers = vec![0usize; graph.value_capacity()];
+        let mut described = BTreeSet::new();
+        for (index, (_, operation)) in graph.ops().enumerate() {
+            for value in operation.operands().iter().flatten() {
+                readers.get_mut(value.index()).into_iter().for_each(|n| *n += 1);
+            }
+            for &value in operation.intermediates() {
+                if graph.get_value(value).is_none_or(|v| v.def() != ValueDef::Unbound) || !described.insert(value) {
+                    let message = "an intermediate is not a value that nothing defines, of this operation alone".into();
+                    self.report("IRV012", Some((index, operation)), Some(value), message);
+                }
+            }
+        }
+        for output in graph.outputs() {
+            readers.get_mut(output.index()).into_iter().for_each(|n| *n += 1);
+        }
         for (id, value) in graph.values() {
             self.definition(id, value.def());
             for &user in value.uses() {
@@ -116,9 +132,15 @@ impl Checker<'_, '_> {
                     self.report("IRV005", None, Some(id), "a use does not name the value back".into());
                 }
             }
+            // Uses that are distinct, name the value back and are as many as its readers are its readers. (Looking every reader
+            // up in the list takes time that grows with the square of it.)
+            let distinct: BTreeSet<Use> = value.uses().iter().copied().collect();
+            if distinct.len() != value.uses().len() || readers.get(id.index()) != Some(&distinct.len()) {
+                self.report("IRV005", None, Some(id), "the value does not know its readers".into());
+            }
         }
         for (index, &output) in graph.outputs().iter().enumerate() {
-            let bound = graph.get_value(output).is_some_and(|v| v.uses().contains(&Use::Output(index)) && v.def() != ValueDef::Unbound);
+            let bound = graph.get_value(output).is_some_and(|v| v.def() != ValueDef::Unbound);
             if !bound {
                 self.report("IRV006", None, Some(output), format!("output {index} is not a value that the graph defines"));
             }
@@ -145,9 +167,6 @@ impl Checker<'_, '_> {
                 self.report("IRV008", at, Some(value), format!("operand {operand} is not a value of the graph"));
                 continue;
             };
-            if !known.uses().contains(&Use::Operand { op: id, operand }) {
-                self.report("IRV005", at, Some(value), format!("operand {operand} does not know its reader"));
-            }
             match known.def() {
                 ValueDef::Result { op, .. } if position.get(op.index()).is_none_or(|&p| p >= index) => {
                     self.report("IRV009", at, Some(value), format!("operand {operand} is read before it is computed"));
