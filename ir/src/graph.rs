@@ -466,6 +466,13 @@ impl<'m> GraphBuilder<'m> {
         }
     }
 
+    /// Sets the source names of a value.
+    pub fn set_loc(&mut self, value: ValueId, loc: Loc) {
+        if let Some(value) = self.graph.values.get_mut(value) {
+            value.loc = loc;
+        }
+    }
+
     /// Notes a value's range.
     pub fn set_range(&mut self, value: ValueId, range: Option<Range>) {
         if let Some(value) = self.graph.values.get_mut(value) {
