@@ -16,10 +16,6 @@ impl<'s> Cursor<'s> {
         Self { source, at: 0 }
     }
 
-    pub(super) fn source_len(&self) -> usize {
-        self.source.len()
-    }
-
     fn rest(&self) -> &'s str {
         self.source.get(self.at..).unwrap_or("")
     }

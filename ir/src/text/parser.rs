@@ -19,11 +19,13 @@ use crate::types::{ElementType, Shape, Type};
 
 /// How deep attribute lists and maps may nest.
 const MAX_DEPTH: usize = 32;
-/// Value numbers may exceed the length of the text by this much, and the room that the value numbers of all graphs ask for together
-/// may exceed it by [`ROOM_SLACK`]: a number costs room for all the numbers below it.
-const ID_SLACK: usize = 1 << 16;
-/// See [`ID_SLACK`].
-const ROOM_SLACK: usize = 1 << 20;
+/// A value number costs room for all the numbers below it, so the numbers of all graphs together may ask for as much room as the text is
+/// long, and this much more.
+const ROOM_SLACK: usize = 1 << 18;
+/// Gaps that the numbers may leave for every value, besides the slack: fewer than any text of it has room for, as the shortest declaration,
+/// `%0: f32`, is longer.
+const GAPS_PER_VALUE: usize = 4;
+const TOO_MANY_GAPS: &str = "the value numbers of this module leave too many gaps";
 /// Elements that one `splat` may make, per byte of text and blob.
 const SPLAT_LIMIT: usize = 1 << 28;
 
@@ -40,6 +42,11 @@ pub fn parse(text: &str, blobs: &Bytes) -> Result<Module, Diagnostic> {
     }
     while !parser.cursor.at_end() {
         parser.item(&mut module)?;
+    }
+    let gaps: usize = module.graphs().map(|(_, g)| g.value_capacity() - g.values().count()).sum();
+    let values: usize = module.graphs().map(|(_, g)| g.values().count()).sum();
+    if gaps > ROOM_SLACK + GAPS_PER_VALUE * values {
+        return Err(parser.cursor.error(TOO_MANY_GAPS));
     }
     Ok(module)
 }
@@ -156,9 +163,6 @@ impl Parser<'_> {
     fn value_id(&mut self) -> Parse<ValueId> {
         self.cursor.expect("%")?;
         let number = self.cursor.digits_here()?;
-        if number > self.cursor.source_len() + ID_SLACK {
-            return Err(self.cursor.error(format!("value number {number} is too large for this text")));
-        }
         Ok(ValueId::from_index(number))
     }
 
@@ -166,7 +170,7 @@ impl Parser<'_> {
         let declared = self.declared()?;
         let more = (id.index() + 1).saturating_sub(builder.graph().value_capacity());
         let left = self.room_budget.checked_sub(more);
-        self.room_budget = left.ok_or_else(|| self.cursor.error("the value numbers of this module leave too many gaps"))?;
+        self.room_budget = left.ok_or_else(|| self.cursor.error(TOO_MANY_GAPS))?;
         if !builder.declare_at(id, declared.ty.clone(), declared.loc) {
             return Err(self.cursor.error(format!("{id} is defined twice")));
         }

@@ -217,7 +217,13 @@ struct Cut {
 
 impl Cut {
     fn all(module: &Module) -> Self {
-        Self { graph: GraphId::MAIN, dropped: BTreeSet::new(), outputs: module.main().outputs().to_vec(), stub: Stub::Input, roots: Vec::new() }
+        Self {
+            graph: GraphId::MAIN,
+            dropped: BTreeSet::new(),
+            outputs: module.main().outputs().to_vec(),
+            stub: Stub::Input,
+            roots: Vec::new(),
+        }
     }
 
     fn apply(&self, module: &Module) -> Module {
