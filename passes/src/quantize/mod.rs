@@ -6,6 +6,7 @@
 //!
 //! Nothing here runs a model: ranges that are missing are reported, never guessed.
 
+mod adopt;
 mod classes;
 mod decompose;
 mod materialise;

@@ -1,0 +1,220 @@
+//! `adopt-fake-quant`: takes the quantization that training found into the types, and the operations that stated it out of the graph.
+//!
+//! ```text
+//! %1 = fake_quant(%0) {min = -1.0, max = 1.0, num_bits = 8}   ->  %0 : 4 !q<f32, 0.007843138:-1>
+//! %1 = quantize(%0) : 4 !q<u8, 0.1:128>                        ->  %0 : 4 !q<f32, 0.1:0>
+//! %2 = dequantize(%1) : 4 f32
+//! %1 = const [1, 2] : 2 !q<i8, 0.5:0>                          ->  %2 = const [0.5, 1.0] : 2 !q<f32, 0.5:0>
+//! %2 = dequantize(%1) : 2 f32
+//! ```
+//!
+//! An `f32` type with quantization parameters means: these reals are to be stored in int8 with exactly these parameters. `quantize` keeps
+//! them and derives what is missing (biases, values that share a scale, what kernels prescribe) around them. In float the graph then computes
+//! without the rounding that it was trained with.
+//!
+//! Never touched: a QUANTIZE or DEQUANTIZE at the border of a part that is computed in integers, and parameters of other widths than 8 bits.
+
+use octet_ir::{
+    Attr, Constant, Diagnostic, Diagnostics, ElementType, Granularity, Graph, GraphId, Module, Op, OpId, Operation, Patch, Quantization,
+    Type, ValueDef, ValueId, from_attr, ops,
+};
+use octet_plugin::{Options, Pass, PassContext};
+use serde::Deserialize;
+
+octet_plugin::register_pass!(
+    "adopt-fake-quant",
+    "Keeps the scales of quantization-aware training: FAKE_QUANT and quantize/dequantize pairs become quantization of the values.",
+    create
+);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoOptions {}
+
+fn create(options: Options) -> Result<Box<dyn Pass>, Diagnostic> {
+    from_attr::<NoOptions>(Attr::Map(options)).map_err(|e| Diagnostic::error("QNT001", format!("options of adopt-fake-quant: {e}")))?;
+    Ok(Box::new(Adopt))
+}
+
+/// The `adopt-fake-quant` pass.
+struct Adopt;
+
+impl Pass for Adopt {
+    fn run(&self, module: &mut Module, context: &mut PassContext<'_>) -> Result<bool, Diagnostics> {
+        let mut changed = false;
+        for id in module.graph_ids() {
+            for op_id in module.graph(id).op_ids() {
+                let Some(patch) = plan(module, id, op_id, context) else { continue };
+                if !context.observer.may_patch("adopt-fake-quant", module.graph(id).op(op_id).op().mnemonic()) {
+                    return Ok(changed);
+                }
+                let refused = |e| Diagnostic::error("QNT099", format!("adopting a quantization was refused: {e}"));
+                patch.apply(module, id).map_err(|e| Diagnostics::from(refused(e)))?;
+                changed = true;
+            }
+        }
+        Ok(changed)
+    }
+}
+
+fn plan(module: &Module, id: GraphId, op_id: OpId, context: &mut PassContext<'_>) -> Option<Patch> {
+    let graph = module.graph(id);
+    let op = graph.get_op(op_id)?;
+    match op.op() {
+        Op::FakeQuant(fake) => adopt_fake_quant(module, graph, op_id, op, fake, context),
+        Op::Dequantize(_) => match graph.value(op.operand(0)?).def() {
+            ValueDef::Constant(_) => adopt_constant(module, graph, op_id, op),
+            ValueDef::Result { .. } => adopt_pair(module, graph, op_id, op, context),
+            ValueDef::Input(_) | ValueDef::Variable | ValueDef::Unbound => None,
+        },
+        _ => None,
+    }
+}
+
+fn adopt_fake_quant(
+    module: &Module,
+    graph: &Graph,
+    op_id: OpId,
+    op: &Operation,
+    fake: &ops::FakeQuant,
+    context: &mut PassContext<'_>,
+) -> Option<Patch> {
+    let (source, &result) = (op.operand(0)?, op.results().first()?);
+    let Some(quant) = fake_quant_params(fake) else {
+        let message = format!(
+            "a FAKE_QUANT of {} bits from {} to {} stays: only 8 bits and a proper range are adopted",
+            fake.num_bits, fake.min, fake.max
+        );
+        context.observer.report(Diagnostic::warning("QNT030", message).at(super::report::at_value(graph, result)));
+        return None;
+    };
+    annotate(module, graph, op_id, source, result, quant, context)
+}
+
+/// The int8 parameters of a FAKE_QUANT: the range is shifted so that 0 is exact, as TensorFlow's kernel does.
+fn fake_quant_params(fake: &ops::FakeQuant) -> Option<Quantization> {
+    let (low, high) = (if fake.narrow_range { 1.0 } else { 0.0 }, 255.0);
+    let (min, max) = (f64::from(fake.min), f64::from(fake.max));
+    // The kernel's range must hold 0.
+    if fake.num_bits != 8 || !(min < max && min.is_finite() && max.is_finite() && min <= 0.0 && max >= 0.0) {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "scales are stored in single precision; the zero point is clamped to a byte")]
+    let (scale, zero_point) = {
+        let scale = ((max - min) / (high - low)) as f32;
+        (scale, (low - min / f64::from(scale)).round().clamp(low, high) as i64)
+    };
+    (scale > 0.0).then(|| Quantization::new(scale, zero_point - 128))
+}
+
+fn adopt_pair(module: &Module, graph: &Graph, op_id: OpId, op: &Operation, context: &mut PassContext<'_>) -> Option<Patch> {
+    let (stored, &result) = (op.operand(0)?, op.results().first()?);
+    let (_, quantize) = graph.producer(stored)?;
+    let (Op::Quantize(_), Some(source)) = (quantize.op(), quantize.operand(0)) else { return None };
+    if graph.ty(source).elem != ElementType::F32 || graph.ty(result).elem != ElementType::F32 {
+        return None;
+    }
+    let quant = signed(graph.ty(stored))?;
+    annotate(module, graph, op_id, source, result, quant, context)
+}
+
+/// Lets `source`, annotated, stand for `result`.
+fn annotate(
+    module: &Module,
+    graph: &Graph,
+    op_id: OpId,
+    source: ValueId,
+    result: ValueId,
+    quant: Quantization,
+    context: &mut PassContext<'_>,
+) -> Option<Patch> {
+    let own = graph.ty(source);
+    let mut patch = Patch::before(graph, op_id);
+    patch.allow_retyping();
+    let annotated = own.clone().with_quant(Some(quant.clone().into()));
+    octet_ir::verify::types::check_type(&annotated).ok()?;
+    match own.quant.as_deref() {
+        Some(known) if *known == quant => patch.replace(result, source),
+        // A constant may be quantized in several ways.
+        _ if matches!(graph.value(source).def(), ValueDef::Constant(_)) => {
+            let constant = module.constant_of(graph, source)?.clone();
+            let copy = patch.constant(constant, annotated, graph.value(source).loc().clone());
+            retype_to(&mut patch, graph, result, copy, own);
+        }
+        None => {
+            patch.set_type(source, annotated);
+            retype_to(&mut patch, graph, result, source, own);
+        }
+        Some(_) => {
+            let message = format!("'{}' was trained with two quantizations; the first one is kept", graph.value_name(source));
+            context.observer.report(Diagnostic::warning("QNT031", message).at(super::report::at_value(graph, result)));
+            patch.replace(result, source);
+        }
+    }
+    Some(patch)
+}
+
+/// Replaces `old` by `new`, which has the shape of `ty`. TensorFlow leaves out the shapes of some of these tensors.
+fn retype_to(patch: &mut Patch, graph: &Graph, old: ValueId, new: ValueId, ty: &Type) {
+    if graph.ty(old).shape.dims() != ty.shape.dims() {
+        patch.set_type(old, Type::f32(ty.shape.clone()));
+    }
+    patch.replace(old, new);
+}
+
+/// `dequantize(constant)`: the reals, annotated with the constant's own parameters if those are int8's.
+fn adopt_constant(module: &Module, graph: &Graph, op_id: OpId, op: &Operation) -> Option<Patch> {
+    let (stored, &result) = (op.operand(0)?, op.results().first()?);
+    let ty = graph.ty(stored);
+    let quant = ty.quant.as_deref()?;
+    let constant = module.constant_of(graph, stored)?;
+    let integers: Vec<i64> = match ty.elem {
+        ElementType::I8 => constant.to_i8().into_iter().map(i64::from).collect(),
+        ElementType::U8 => constant.to_u8().into_iter().map(i64::from).collect(),
+        ElementType::I16 => constant.to_i16().into_iter().map(i64::from).collect(),
+        ElementType::I32 => constant.to_i32().into_iter().map(i64::from).collect(),
+        _ => return None,
+    };
+    let reals = dequantize(&integers, quant, ty.shape.dims())?;
+    let mut real_ty = Type::f32(ty.shape.clone());
+    real_ty.quant = signed(ty).map(Into::into);
+    let mut patch = Patch::before(graph, op_id);
+    patch.allow_retyping();
+    let value = patch.constant(Constant::from_f32(&reals), real_ty.clone(), graph.value(stored).loc().union(graph.value(result).loc()));
+    retype_to(&mut patch, graph, result, value, &real_ty);
+    Some(patch)
+}
+
+fn dequantize(integers: &[i64], quant: &Quantization, shape: &[usize]) -> Option<Vec<f32>> {
+    let inner = match quant.granularity() {
+        Granularity::PerTensor => usize::MAX,
+        Granularity::PerAxis(axis) => shape.get(axis + 1..)?.iter().product::<usize>().max(1),
+        Granularity::Blockwise { block } => block.max(1),
+    };
+    let (scales, zero_points) = (quant.scales(), quant.zero_points());
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "the DEQUANTIZE kernel rounds to single precision too"
+    )]
+    let real = |(index, q): (usize, &i64)| {
+        let channel = (index / inner) % scales.len();
+        ((q - zero_points[channel]) as f64 * f64::from(scales[channel])) as f32
+    };
+    Some(integers.iter().enumerate().map(real).collect())
+}
+
+/// The parameters of an 8-bit type as int8 has them: uint8's zero point is 128 higher. `None` for other widths and for blocks.
+fn signed(ty: &Type) -> Option<Quantization> {
+    let quant = ty.quant.as_deref()?;
+    let shift = match ty.elem {
+        ElementType::I8 => 0,
+        ElementType::U8 => 128,
+        _ => return None,
+    };
+    if matches!(quant.granularity(), Granularity::Blockwise { .. }) {
+        return None;
+    }
+    let zero_points = quant.zero_points().iter().map(|z| z - shift).collect();
+    Quantization::with_granularity(quant.granularity(), quant.scales().to_vec(), zero_points)
+}
