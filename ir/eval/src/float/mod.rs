@@ -14,8 +14,10 @@ pub mod hybrid;
 pub mod normalize;
 pub mod number;
 pub mod pool;
+pub mod recurrent;
 pub mod reduce;
 pub mod resize;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod transposed;
 pub mod vector;

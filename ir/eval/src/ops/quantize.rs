@@ -53,6 +53,7 @@ pub(super) fn fake_quant(op: &FakeQuant, cx: &PrepareCx<'_>) -> Prepared {
     })
 }
 
+/// The interpreter hands sparse constants over as dense ones, so nothing but a copy is left.
 pub(super) fn densify(_: &Densify, cx: &PrepareCx<'_>) -> Prepared {
-    Err(cx.unsupported())
+    super::shape::same_bytes(cx, 0)
 }
