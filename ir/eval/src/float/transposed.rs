@@ -46,12 +46,7 @@ impl Transposed {
     /// `filter` gives the weight of `(tap, output channel, input channel)`; taps are numbered
     /// `[D, H, W]`.
     #[must_use]
-    pub fn new(
-        shape: TransposedShape,
-        filter: impl Fn(usize, usize, usize) -> f32,
-        bias: Option<&[f32]>,
-        clamp: (f32, f32),
-    ) -> Self {
+    pub fn new(shape: TransposedShape, filter: impl Fn(usize, usize, usize) -> f32, bias: Option<&[f32]>, clamp: (f32, f32)) -> Self {
         let co = shape.output_channels;
         let weights = PackedWeights::pack(shape.input_channels, shape.taps() * co, |ci, n| filter(n / co, n % co, ci));
         let gather = Gather::dense(shape.input_pixels(), shape.input_channels);

@@ -90,13 +90,7 @@ fn float<C: Convolution>(cx: &PrepareCx<'_>, shape: C::Shape, activation: Activa
 }
 
 /// Float input and integer weights: the input is rounded to 8 bits, sample by sample.
-fn hybrid<C: Convolution>(
-    cx: &PrepareCx<'_>,
-    one: C::Shape,
-    channels: usize,
-    activation: Activation,
-    symmetric: bool,
-) -> Prepared {
+fn hybrid<C: Convolution>(cx: &PrepareCx<'_>, one: C::Shape, channels: usize, activation: Activation, symmetric: bool) -> Prepared {
     let weights = cx.ty(1)?;
     let scales = weight_scales(cx, weights)?;
     if scales.len() != 1 && scales.len() != channels {
@@ -156,10 +150,7 @@ pub(super) fn depthwise_conv_2d(op: &DepthwiseConv2d, cx: &PrepareCx<'_>) -> Pre
     let &[_, oh, ow, _] = cx.result_shape(0)? else { return Err(cx.invalid("the result has no rank of 4")) };
     let shape = DepthwiseShape {
         batch,
-        axes: [
-            axis(op.padding, h, oh, kh, op.stride[0], op.dilation[0]),
-            axis(op.padding, w, ow, kw, op.stride[1], op.dilation[1]),
-        ],
+        axes: [axis(op.padding, h, oh, kh, op.stride[0], op.dilation[0]), axis(op.padding, w, ow, kw, op.stride[1], op.dilation[1])],
         input_channels,
         multiplier: channels / input_channels.max(1),
     };
@@ -184,9 +175,7 @@ fn transposed(
         }
     };
     let bias = cx.constant::<f32>(3);
-    let make = move |filter: &[f32], bias: Option<&[f32]>| {
-        Transposed::new(shape, |tap, co, ci| filter[at(tap, co, ci)], bias, clamp)
-    };
+    let make = move |filter: &[f32], bias: Option<&[f32]>| Transposed::new(shape, |tap, co, ci| filter[at(tap, co, ci)], bias, clamp);
     match cx.constant::<f32>(1).filter(|_| cx.optional(3).is_none() || bias.is_some()) {
         Some(filter) => {
             let conv = make(&filter, bias.as_deref());

@@ -145,9 +145,7 @@ fn lstm_layer(
         })
     };
     let projection = match cx.optional(at.projection) {
-        Some(_) => {
-            Some((matrix(cx, at.projection, [outputs, cells], asymmetric)?, optional_vector(cx, at.projection + 1, outputs)?))
-        }
+        Some(_) => Some((matrix(cx, at.projection, [outputs, cells], asymmetric)?, optional_vector(cx, at.projection + 1, outputs)?)),
         None if outputs != cells => return Err(cx.invalid("cells and outputs differ in number without a projection")),
         None => None,
     };
