@@ -2,7 +2,8 @@
 //!
 //! Legal because a pure operation gives equal results for equal operands; the kernels that compute it are the interpreter's, for
 //! quantized types too. Left alone are operations whose results would take more room than the constants that go away and `max_growth`
-//! bytes; FAKE_QUANT and the DEQUANTIZE of integers, which say how a model was trained to be quantized; and results that are graph outputs.
+//! bytes; FAKE_QUANT and the DEQUANTIZE of integers, which say how a model was trained to be quantized; the DEQUANTIZE of half-precision constants
+//! unless `float16 = true` asks for it; and results that are graph outputs.
 //!
 //! ```ir
 //! graph @main(%0: 2x2 f32 loc("x")) {
@@ -89,9 +90,11 @@ impl Constants {
         let source = operation.operand(0).map(|v| graph.ty(v).elem);
         match operation.op() {
             Op::Dequantize(_) if source.is_some_and(half) => {
-                if self.float16 {
-                    return Ok(());
-                }
+                return if self.float16 {
+                    Ok(())
+                } else {
+                    Err(Refusal::check("half-precision constants take half the room; `float16 = true` folds them"))
+                };
             }
             Op::Dequantize(_) => return Err(Refusal::check("the integers' scale says how the model was trained to be quantized")),
             Op::FakeQuant(_) => return Err(Refusal::check("its range says how the model was trained to be quantized")),

@@ -2,8 +2,8 @@
 //!
 //! The interpreter's own kernels compute, so folding changes no bit. An operation is folded when it is pure, all its operands are constants, and
 //! the file does not grow: the result may take `max_growth` bytes (256 by default, about what an operation and its tensor take in a file)
-//! more than the constants that go away. So FILL, BROADCAST_TO or DEQUANTIZE of weights stay as they are; `float16 = true` folds the DEQUANTIZE of
-//! half-precision weights nevertheless, for pipelines that quantize them anew.
+//! more than the constants that go away. So FILL or BROADCAST_TO of weights stay as they are. `float16 = true` folds the DEQUANTIZE of half-precision
+//! weights whatever it adds, for pipelines that quantize them anew.
 
 mod constants;
 mod shape_of;

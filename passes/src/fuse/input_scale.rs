@@ -19,7 +19,7 @@
 //! ```ir
 //! graph @main(%0: 1x4x4x2 f32 loc("x")) {
 //!   %1 = const [0.5, 8.0, 1.5, 16.0] : 2x1x1x2 f32 loc("w")
-//!   %2 = conv_2d(%0, %1, _) : 1x4x4x2 f32 loc("scaled", "conv")
+//!   %2 = conv_2d(%0, %1) : 1x4x4x2 f32 loc("scaled", "conv")
 //!   return %2
 //! }
 //! ```

@@ -143,7 +143,10 @@ impl<'g> Layer<'g> {
     /// The operands with another input, filter and bias.
     pub(super) fn operands(&self, input: ValueId, filter: ValueId, bias: Option<ValueId>) -> Vec<Option<ValueId>> {
         let mut operands = self.operation.operands().to_vec();
-        operands.resize(operands.len().max(self.layout.bias + 1), None);
+        // Kernels of LiteRT take a left-out bias for a missing one only when it is not named at all.
+        if bias.is_some() {
+            operands.resize(operands.len().max(self.layout.bias + 1), None);
+        }
         for (index, value) in [(self.layout.input, Some(input)), (self.layout.filter, Some(filter)), (self.layout.bias, bias)] {
             if let Some(slot) = operands.get_mut(index) {
                 *slot = value;

@@ -21,7 +21,7 @@
 //! ```ir
 //! graph @main(%0: 1x4x4x2 f32 loc("x")) {
 //!   %1 = const [2.0, -2.0, 1.5, 0.0] : 1x1x1x4 f32 loc("w")
-//!   %2 = depthwise_conv_2d(%0, %1, _) {depth_multiplier = 2} : 1x4x4x4 f32 loc("conv", "bn")
+//!   %2 = depthwise_conv_2d(%0, %1) {depth_multiplier = 2} : 1x4x4x4 f32 loc("conv", "bn")
 //!   return %2
 //! }
 //! ```
