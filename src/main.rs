@@ -1,2 +1,7 @@
 //! The `octet` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    octet_cli::main()
+}

@@ -140,6 +140,15 @@ macro_rules! define_ops {
                 match self { $(Self::$variant(op) => non_default(op)),* }
             }
 
+            /// All attributes by name, those at their default included; an option that is not set may be left out.
+            pub fn all_attributes(&self) -> Result<Vec<(String, Attr)>, AttrError> {
+                let all = match self { $(Self::$variant(op) => to_attr(op)?),* };
+                match all {
+                    Attr::Map(all) => Ok(all),
+                    _ => Err(AttrError::not_a_struct()),
+                }
+            }
+
             /// The operation with this mnemonic and these attributes; attributes left out have their default.
             pub fn from_attributes(mnemonic: &str, attributes: Vec<(String, Attr)>) -> Result<Self, AttrError> {
                 $(if $variant::MNEMONICS.contains(&mnemonic) {

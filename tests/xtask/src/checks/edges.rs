@@ -58,6 +58,12 @@ const RULES: &[Rule] = &[
         reason: "a backend sees its own codec and the IR, no frontend and no pass",
     },
     Rule {
+        name: "octet-targets",
+        rooms: &["octet-ir"],
+        libraries: Some(&["serde", "toml"]),
+        reason: "a target profile is data about the IR's operations, and knows no file format of models",
+    },
+    Rule {
         name: "octet-data",
         rooms: &["octet-ir", "octet-plugin"],
         libraries: None,
@@ -65,7 +71,16 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "octet-cli",
-        rooms: &["octet-backend-tflite", "octet-data", "octet-eval", "octet-frontend-tflite", "octet-ir", "octet-passes", "octet-plugin"],
+        rooms: &[
+            "octet-backend-tflite",
+            "octet-data",
+            "octet-eval",
+            "octet-frontend-tflite",
+            "octet-ir",
+            "octet-passes",
+            "octet-plugin",
+            "octet-targets",
+        ],
         libraries: None,
         reason: "the command joins the rooms, and only the facade and tests join the command",
     },

@@ -1,0 +1,250 @@
+//! `octet compile`: a model in, a model out.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use octet_ir::{Attr, Diagnostic, Diagnostics, Module, Severity, text};
+use octet_passes::{Monitor, PassRecord, PassSpec, Pipeline, Reproducer};
+use octet_plugin::{BackendEntry, Options, Registry};
+use serde_json::json;
+
+use crate::args::Data;
+use crate::driver::{Compiled, Compiler, Destination, Io, Mode, save};
+use crate::exit::{Exit, Failure};
+use crate::progress::Progress;
+use crate::table::{Table, bytes};
+use crate::terminal::Terminal;
+
+/// Code of the notes that say why a rewrite did not apply: many, and asked for with --explain.
+const EXPLANATION: &str = "PAS010";
+
+/// Optimize a model, quantize it if asked to, and write it for a target
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The model: .tflite or IR text
+    model: PathBuf,
+    /// The file to write
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    /// The format to write (see `octet list backends`), with its options, such as tflite{strip_names=true}
+    #[arg(long, value_name = "NAME", default_value = "tflite")]
+    target: Pipeline,
+    /// Leave out everything that runtimes do not need: names, descriptions and the like
+    #[arg(long)]
+    strip_names: bool,
+    /// What becomes of the numbers; without it, the model is optimized and stays in float
+    #[arg(long, value_name = "MODE", help_heading = "Quantization")]
+    quantize: Option<Mode>,
+    /// Element type of the quantized model's inputs and outputs; by default float32, int8 for int8-only, int16 for int16x8
+    #[arg(long, value_name = "TYPE", requires = "quantize", help_heading = "Quantization")]
+    io: Option<Io>,
+    #[command(flatten)]
+    data: Data,
+    /// Run these passes instead of the mode's, such as fold,fuse,calibrate{data="--data"},quantize{mode=int8}, where --data stands for
+    /// all --data arguments; none only reads and writes
+    #[arg(long, value_name = "PIPELINE", conflicts_with_all = ["quantize", "io"], help_heading = "Passes")]
+    pipeline: Option<Pipeline>,
+    /// Write what was done, and not done, as JSON
+    #[arg(long, value_name = "FILE.json")]
+    report: Option<PathBuf>,
+    #[command(flatten)]
+    passes: Passes,
+}
+
+/// How passes run and what is told of them.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Passes")]
+pub(crate) struct Passes {
+    /// Say why rewrites that almost fit were not applied
+    #[arg(long)]
+    explain: bool,
+    /// Print the IR to standard error after every pass that changed it
+    #[arg(long)]
+    print_after_change: bool,
+    /// Stop rewriting after this many patches, to find one that breaks a model
+    #[arg(long, value_name = "N")]
+    stop_after: Option<usize>,
+    /// Say how long each pass took
+    #[arg(long)]
+    timings: bool,
+    /// Threads; results do not depend on it [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+impl Passes {
+    /// The compiler with these settings.
+    pub(crate) fn apply(&self, compiler: Compiler) -> Compiler {
+        let compiler = self.threads.into_iter().fold(compiler, Compiler::threads);
+        self.stop_after.into_iter().fold(compiler, Compiler::max_patches)
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
+    let (target, options) = target(arguments)?;
+    let destination = Destination::new(&arguments.output)?;
+    let report = arguments.report.as_ref().map(Destination::new).transpose()?;
+    let module = super::load(&arguments.model, terminal)?;
+    let mut compiler = Compiler::new();
+    compiler = arguments.quantize.into_iter().fold(compiler, Compiler::quantize);
+    compiler = arguments.io.into_iter().fold(compiler, Compiler::io);
+    compiler = arguments.pipeline.iter().cloned().fold(compiler, Compiler::pipeline);
+    compiler = arguments.data.data.iter().fold(compiler, Compiler::data);
+    compiler = arguments.data.preprocess.preprocess.iter().cloned().fold(compiler, Compiler::preprocess);
+    compiler = arguments.passes.apply(compiler);
+    let mut watch = Watch::new(terminal, &arguments.passes);
+    let written = watch.compile(&compiler, &module, Some(destination.path())).and_then(|compiled| {
+        let mut notes = Diagnostics::default();
+        let size = save(&compiled.module, &target, options, &destination, &mut notes);
+        watch.notes.extend(notes.0.iter().cloned());
+        terminal.tell_all(&notes);
+        Ok((compiled, size?))
+    });
+    if let Some(report) = &report {
+        // A refusal is worth a report too.
+        let text = format!("{:#}\n", written_report(arguments, &watch, &written));
+        report.write(text.as_bytes())?;
+    }
+    let (_, size) = written?;
+    let before = std::fs::metadata(&arguments.model).map(|m| m.len()).unwrap_or(0);
+    let before = usize::try_from(before).unwrap_or(usize::MAX);
+    let (input, output) = (arguments.model.display(), arguments.output.display());
+    terminal.line(&format!("{input} ({}) -> {output} ({})", bytes(before), bytes(size)));
+    Ok(Exit::Success)
+}
+
+/// The backend and its options, checked before any work.
+fn target(arguments: &Arguments) -> Result<(String, Options), Failure> {
+    let [spec] = arguments.target.0.as_slice() else {
+        return Err(Failure::usage(Diagnostic::error("CLI002", "--target names one format")));
+    };
+    let mut options = spec.options.clone();
+    if arguments.strip_names {
+        options.push(("strip_names".into(), Attr::Bool(true)));
+    }
+    let registry = Registry::<BackendEntry>::collect()?;
+    (registry.get(&spec.name).map_err(Failure::usage)?.create)(options.clone()).map_err(Failure::usage)?;
+    Ok((spec.name.clone(), options))
+}
+
+/// Watches passes: progress, diagnostics, changed IR.
+pub(crate) struct Watch<'t> {
+    terminal: &'t Terminal,
+    progress: Progress,
+    passes: Passes,
+    /// Everything that was reported, explanations included.
+    pub(crate) notes: Vec<Diagnostic>,
+}
+
+impl<'t> Watch<'t> {
+    pub(crate) fn new(terminal: &'t Terminal, passes: &Passes) -> Self {
+        Self { terminal, progress: Progress::new(terminal), passes: passes.clone(), notes: Vec::new() }
+    }
+
+    /// Compiles; where a pass is at fault, a reproducer is written beside `output`.
+    pub(crate) fn compile(&mut self, compiler: &Compiler, module: &Module, output: Option<&Path>) -> Result<Compiled, Failure> {
+        let compiled = compiler.compile_with(module, self);
+        self.progress.end();
+        match compiled {
+            Ok(compiled) => {
+                compiled.notes.0.iter().for_each(|d| self.report(d.clone()));
+                if self.passes.timings {
+                    self.terminal.line(&timings(&compiled.passes));
+                }
+                Ok(compiled)
+            }
+            Err(failed) => {
+                let mut failure = Failure::from(failed.diagnostics);
+                self.notes.extend(failure.diagnostics.0.iter().cloned());
+                if let (Exit::Bug, Some(reproducer)) = (failure.exit, failed.reproducer) {
+                    failure.diagnostics.push(keep(&reproducer, output));
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+impl Monitor for Watch<'_> {
+    fn report(&mut self, diagnostic: Diagnostic) {
+        if diagnostic.code != EXPLANATION || self.passes.explain {
+            self.progress.suspend(|| self.terminal.tell(&diagnostic));
+        }
+        self.notes.push(diagnostic);
+    }
+
+    fn progress(&mut self, done: usize, total: usize, unit: &'static str) {
+        self.progress.set(done, total, unit);
+    }
+
+    fn pass_begins(&mut self, pass: &PassSpec) {
+        self.progress.begin(&pass.name);
+    }
+
+    fn pass_ended(&mut self, record: &PassRecord, module: &Module) {
+        self.progress.end();
+        if self.passes.print_after_change && record.changed {
+            self.terminal.line(&format!("// after {} ({} patches)", record.pass, record.patches));
+            for id in module.graph_ids() {
+                self.terminal.line(text::print_graph(module, id).trim_end());
+            }
+        }
+    }
+}
+
+/// Writes what shows a pass's failure again, and says where.
+fn keep(reproducer: &Reproducer, output: Option<&Path>) -> Diagnostic {
+    let path = output.unwrap_or(Path::new("octet")).with_extension("reproducer.ir");
+    let written = Destination::new(&path).and_then(|destination| {
+        if !reproducer.blobs.is_empty() {
+            let mut side = path.as_os_str().to_owned();
+            side.push(".bin");
+            Destination::new(PathBuf::from(side))?.write(&reproducer.blobs)?;
+        }
+        destination.write(reproducer.text.as_bytes())
+    });
+    match written {
+        Ok(()) => Diagnostic::note("CLI006", "the module before the failing pass was kept")
+            .in_file(path.display().to_string())
+            .with_help(format!("octet opt {} --pipeline '{}' shows the failure again", path.display(), reproducer.pipeline)),
+        Err(d) => d,
+    }
+}
+
+fn timings(passes: &[PassRecord]) -> String {
+    let ms = |d: Duration| format!("{:.1}", d.as_secs_f64() * 1e3);
+    let mut table = Table::new(&["pass", ">ms", ">verify ms", ">patches", "changed"]);
+    for p in passes {
+        let changed = if p.changed { "yes" } else { "no" };
+        table.row([p.pass.name.clone(), ms(p.time), ms(p.verify_time), p.patches.to_string(), changed.into()]);
+    }
+    table.text(0).trim_end().to_owned()
+}
+
+/// The report: arguments, passes, diagnostics, and the operations and quantized tensors of the result.
+fn written_report(arguments: &Arguments, watch: &Watch<'_>, written: &Result<(Compiled, usize), Failure>) -> serde_json::Value {
+    let passes = |compiled: &Compiled| {
+        let one = |p: &PassRecord| json!({"pass": p.pass.to_string(), "changed": p.changed, "patches": p.patches});
+        compiled.passes.iter().map(one).collect::<Vec<_>>()
+    };
+    let severe = |s: Severity| watch.notes.iter().filter(|d| d.severity == s).count();
+    let (result, passes, size) = match written {
+        Ok((compiled, size)) => (super::inspect::graphs_json(&compiled.module), passes(compiled), Some(size)),
+        Err(_) => (json!(null), Vec::new(), None),
+    };
+    json!({
+        "octet": env!("CARGO_PKG_VERSION"),
+        "model": arguments.model.display().to_string(),
+        "output": arguments.output.display().to_string(),
+        "mode": arguments.quantize.map(Mode::name),
+        "io": arguments.io.map(Io::name),
+        "written": size.is_some(),
+        "bytes": size,
+        "passes": passes,
+        "warnings": severe(Severity::Warning),
+        "errors": severe(Severity::Error),
+        "diagnostics": watch.notes,
+        "graphs": result,
+    })
+}

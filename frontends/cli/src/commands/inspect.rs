@@ -1,0 +1,203 @@
+//! `octet inspect`: what a model file holds.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use octet_ir::{EntityId, Graph, GraphId, Module, Operation, Value, ValueDef, ValueId};
+use serde_json::json;
+
+use crate::details;
+use crate::exit::{Exit, Failure};
+use crate::macs::macs;
+use crate::table::{Table, bytes, count};
+use crate::terminal::Terminal;
+
+/// Show what a model holds: graphs, inputs and outputs, operations, tensors, signatures, metadata
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The model: .tflite or IR text
+    model: PathBuf,
+    /// As JSON; tensors as tf.lite.Interpreter's get_tensor_details() gives them
+    #[arg(long)]
+    json: bool,
+    /// Also a table of all tensors
+    #[arg(long)]
+    tensors: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
+    let module = super::load(&arguments.model, terminal)?;
+    let size = std::fs::metadata(&arguments.model).map(|m| m.len()).unwrap_or(0);
+    if arguments.json {
+        terminal.print_json(&json!({
+            "file": arguments.model.display().to_string(),
+            "bytes": size,
+            "description": module.description,
+            "constant_bytes": constant_bytes(&module),
+            "graphs": graphs_json(&module),
+            "signatures": details::signatures(&module),
+            "metadata": module.metadata.iter().map(|m| json!({"name": m.name, "bytes": m.bytes.len()})).collect::<Vec<_>>(),
+        }))?;
+    } else {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        terminal.print(&shown(&module, &arguments.model.display().to_string(), size, arguments.tensors))?;
+    }
+    Ok(Exit::Success)
+}
+
+/// Every graph as JSON.
+pub(crate) fn graphs_json(module: &Module) -> serde_json::Value {
+    let graph = |(id, graph): (GraphId, &Graph)| {
+        let tensors = |ids: &[ValueId]| ids.iter().map(|&v| details::tensor(graph, v)).collect::<Vec<_>>();
+        let operations: Vec<_> = graph.ops().enumerate().map(|(index, (_, op))| operation_json(graph, index, op)).collect();
+        json!({
+            "name": graph.name(),
+            "index": id.index(),
+            "inputs": tensors(graph.inputs()),
+            "outputs": tensors(graph.outputs()),
+            "operations": operations,
+            "tensors": graph.values().map(|(v, _)| details::tensor(graph, v)).collect::<Vec<_>>(),
+            "macs": graph.ops().map(|(_, op)| macs(graph, op)).sum::<u64>(),
+            "parameters": parameters(graph, graph.values()),
+        })
+    };
+    module.graphs().map(graph).collect()
+}
+
+fn operation_json(graph: &Graph, index: usize, op: &Operation) -> serde_json::Value {
+    let ids = |list: &[ValueId]| list.iter().map(|v| v.index()).collect::<Vec<_>>();
+    let attributes = op.op().attributes().unwrap_or_default();
+    json!({
+        "index": index,
+        "name": op_name(op),
+        "inputs": op.operands().iter().map(|o| o.map_or(-1, |v| i64::try_from(v.index()).unwrap_or(-1))).collect::<Vec<_>>(),
+        "outputs": ids(op.results()),
+        "intermediates": ids(op.intermediates()),
+        "attributes": attributes.iter().map(|(k, v)| (k.clone(), json!(v.to_string()))).collect::<serde_json::Map<_, _>>(),
+        "macs": macs(graph, op),
+        "parameters": parameters(graph, operands(graph, op)),
+    })
+}
+
+/// The name that TFLite users know.
+fn op_name(op: &Operation) -> String {
+    match op.op() {
+        octet_ir::Op::Custom(custom) => custom.name.clone(),
+        octet_ir::Op::Opaque(opaque) => opaque.name.to_uppercase(),
+        other => other.mnemonic().to_uppercase(),
+    }
+}
+
+fn operands<'g>(graph: &'g Graph, op: &'g Operation) -> impl Iterator<Item = (ValueId, &'g Value)> {
+    op.operands().iter().flatten().filter_map(|v| Some((*v, graph.get_value(*v)?)))
+}
+
+/// Elements of the constants among values.
+fn parameters<'g>(_: &Graph, values: impl Iterator<Item = (ValueId, &'g Value)>) -> u64 {
+    let constants = values.filter(|(_, v)| matches!(v.def(), ValueDef::Constant(_)));
+    constants.map(|(_, v)| u64::try_from(v.ty().shape.elements()).unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
+}
+
+fn constant_bytes(module: &Module) -> usize {
+    module.constants().map(|(_, c)| c.bytes().len()).sum()
+}
+
+fn shown(module: &Module, file: &str, size: usize, tensors: bool) -> String {
+    let mut out = format!("{file}: {}, of which constants {}\n", bytes(size), bytes(constant_bytes(module)));
+    if !module.description.is_empty() {
+        out.push_str(&format!("description: {}\n", module.description.escape_debug()));
+    }
+    for (id, graph) in module.graphs() {
+        out.push_str(&graph_shown(id, graph, tensors));
+    }
+    for signature in &module.signatures {
+        let list = |pairs: &[(String, usize)]| pairs.iter().map(|(name, n)| format!("{name} = {n}")).collect::<Vec<_>>().join(", ");
+        let (key, graph) = (&signature.key, signature.graph.index());
+        out.push_str(&format!(
+            "signature {key}: graph {graph}, inputs {}, outputs {}\n",
+            list(&signature.inputs),
+            list(&signature.outputs)
+        ));
+    }
+    for entry in &module.metadata {
+        out.push_str(&format!("metadata {}: {}\n", entry.name, bytes(entry.bytes.len())));
+    }
+    out
+}
+
+fn graph_shown(id: GraphId, graph: &Graph, tensors: bool) -> String {
+    let name = if graph.name().is_empty() { String::new() } else { format!(" '{}'", graph.name()) };
+    let total: u64 = graph.ops().map(|(_, op)| macs(graph, op)).sum();
+    let mut out = format!(
+        "graph {}{name}: {} operations, {} parameters, {} MACs\n",
+        id.index(),
+        graph.op_count(),
+        count(parameters(graph, graph.values())),
+        count(total)
+    );
+    let mut ends = Table::new(&["", ">tensor", "name", "type", "quantization"]);
+    for (kind, ids) in [("input", graph.inputs()), ("output", graph.outputs())] {
+        for &value in ids {
+            let ty = graph.ty(value);
+            ends.row([
+                kind.to_owned(),
+                value.index().to_string(),
+                graph.value_name(value),
+                plain_type(graph, value),
+                details::quantization(ty),
+            ]);
+        }
+    }
+    out.push_str(&ends.text(2));
+    let mut ops = Table::new(&[">#", "operation", "result", "attributes", ">params", ">MACs", "reads", "writes"]);
+    for (index, (_, op)) in graph.ops().enumerate() {
+        let reads = op.operands().iter().map(|o| o.map_or("-".to_owned(), |v| v.index().to_string())).collect::<Vec<_>>().join(" ");
+        let writes = op.results().iter().map(|v| v.index().to_string()).collect::<Vec<_>>().join(" ");
+        let result = op.results().first().map_or_else(String::new, |&v| plain_type(graph, v));
+        let attributes = op.op().attributes().unwrap_or_default();
+        let attributes = attributes.iter().map(|(k, v)| shortened(&format!("{k}={v}"))).collect::<Vec<_>>().join(" ");
+        let (params, macs) = (parameters(graph, operands(graph, op)), macs(graph, op));
+        let number = |n: u64| if n == 0 { "-".to_owned() } else { count(n) };
+        ops.row([index.to_string(), op_name(op), result, attributes, number(params), number(macs), reads, writes]);
+    }
+    if !ops.is_empty() {
+        out.push_str(&ops.text(2));
+    }
+    if tensors {
+        let mut all = Table::new(&[">tensor", "name", "is", "type", ">bytes", "quantization"]);
+        for (id, value) in graph.values() {
+            let is = match value.def() {
+                ValueDef::Input(_) => "input",
+                ValueDef::Constant(_) => "constant",
+                ValueDef::Result { .. } => "result",
+                ValueDef::Variable => "variable",
+                ValueDef::Unbound => "unbound",
+            };
+            let size = value.ty().byte_len().map_or("-".to_owned(), |n| n.to_string());
+            let quantization = details::quantization(value.ty());
+            all.row([id.index().to_string(), graph.value_name(id), is.into(), plain_type(graph, id), size, quantization]);
+        }
+        out.push_str(&all.text(2));
+    }
+    out
+}
+
+/// Type without quantization, as NumPy names it: `int8 [1, 28, 28, 1]`.
+fn plain_type(graph: &Graph, value: ValueId) -> String {
+    let ty = graph.ty(value);
+    let dims: Vec<String> = ty
+        .shape
+        .dims()
+        .iter()
+        .enumerate()
+        .map(|(a, d)| if ty.shape.dynamic(a).is_some() { format!("?{d}") } else { d.to_string() })
+        .collect();
+    let shape = if ty.shape.is_ranked() { dims.join(", ") } else { "unknown rank".to_owned() };
+    format!("{} [{shape}]", details::dtype(ty.elem))
+}
+
+/// Custom options can be long.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 48;
+    if text.chars().count() <= MOST { text.to_owned() } else { text.chars().take(MOST - 3).chain("...".chars()).collect() }
+}

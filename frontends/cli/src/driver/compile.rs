@@ -1,0 +1,234 @@
+//! From a module to a module: which pipeline, with which data.
+
+use octet_data::{Input, Preprocess, Source};
+use octet_ir::{Attr, Diagnostic, Diagnostics, Module};
+use octet_passes::{Failure, Monitor, PassRecord, PassSpec, Pipeline, Settings, Silent};
+
+/// The name under which pipelines open the data that the compiler was given: `calibrate{data = "--data"}`.
+pub const DATA_SET: &str = "--data";
+
+/// How numbers are quantized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Mode {
+    /// int8 weights, float activations that kernels quantize as they run; no data needed
+    DynamicRange,
+    /// Constants in half precision; no data needed
+    Float16,
+    /// int8 weights and activations; what cannot be quantized stays in float, and is reported
+    Int8,
+    /// int8 throughout, inputs and outputs too, or no file and a report of what is in the way
+    Int8Only,
+    /// int8 weights, int16 activations; what cannot be quantized stays in float, and is reported
+    Int16x8,
+}
+
+impl Mode {
+    /// The name that users write.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DynamicRange => "dynamic-range",
+            Self::Float16 => "float16",
+            Self::Int8 => "int8",
+            Self::Int8Only => "int8-only",
+            Self::Int16x8 => "int16x8",
+        }
+    }
+
+    /// Whether ranges of activations are needed, and so data to observe them on.
+    pub fn needs_ranges(self) -> bool {
+        match self {
+            Self::DynamicRange | Self::Float16 => false,
+            Self::Int8 | Self::Int8Only | Self::Int16x8 => true,
+        }
+    }
+}
+
+/// Element type of a quantized model's inputs and outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Io {
+    Float32,
+    Int8,
+    Uint8,
+    Int16,
+}
+
+impl Io {
+    /// The name that users write.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Float32 => "float32",
+            Self::Int8 => "int8",
+            Self::Uint8 => "uint8",
+            Self::Int16 => "int16",
+        }
+    }
+}
+
+/// Compiles modules: optimizes, and quantizes if a mode is set.
+///
+/// ```no_run
+/// use octet_cli::driver::{Compiler, Mode, load};
+///
+/// # fn example() -> Result<(), octet_ir::Diagnostics> {
+/// let module = load("digits.tflite")?;
+/// let compiled = Compiler::new().quantize(Mode::Int8Only).data("digits_calibration.npz").preprocess("scale=1/255".parse()?).compile(&module)?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Compiler {
+    mode: Option<Mode>,
+    io: Option<Io>,
+    data: Vec<String>,
+    preprocess: Vec<Preprocess>,
+    pipeline: Option<Pipeline>,
+    settings: Settings,
+}
+
+impl Default for Compiler {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let settings = Settings { threads, ..Settings::default() };
+        Self { mode: None, io: None, data: Vec::new(), preprocess: Vec::new(), pipeline: None, settings }
+    }
+}
+
+/// What compiling gave.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The module.
+    pub module: Module,
+    /// What each pass did.
+    pub passes: Vec<PassRecord>,
+    /// Notes and warnings.
+    pub notes: Diagnostics,
+}
+
+impl Compiler {
+    /// A compiler that optimizes and keeps floats, on all cores.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Quantizes in this mode.
+    #[must_use]
+    pub fn quantize(mut self, mode: Mode) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// Sets the element type of inputs and outputs; by default that of the mode.
+    #[must_use]
+    pub fn io(mut self, io: Io) -> Self {
+        self.io = Some(io);
+        self
+    }
+
+    /// Adds calibration data: a path, or `INPUT=PATH`.
+    #[must_use]
+    pub fn data(mut self, argument: impl Into<String>) -> Self {
+        self.data.push(argument.into());
+        self
+    }
+
+    /// Adds preprocessing of the data.
+    #[must_use]
+    pub fn preprocess(mut self, preprocess: Preprocess) -> Self {
+        self.preprocess.push(preprocess);
+        self
+    }
+
+    /// Runs these passes instead of those of the mode.
+    #[must_use]
+    pub fn pipeline(mut self, pipeline: Pipeline) -> Self {
+        self.pipeline = Some(pipeline);
+        self
+    }
+
+    /// Sets the number of threads. Results do not depend on it.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.settings.threads = threads.max(1);
+        self
+    }
+
+    /// Stops rewriting after this many patches, to find one that breaks a model.
+    #[must_use]
+    pub fn max_patches(mut self, patches: usize) -> Self {
+        self.settings.max_patches = Some(patches);
+        self
+    }
+
+    /// The passes that will run.
+    ///
+    /// # Errors
+    /// `CLI002` when the mode needs data and there are none.
+    pub fn passes(&self, module: &Module) -> Result<Pipeline, Diagnostic> {
+        if let Some(pipeline) = &self.pipeline {
+            return Ok(pipeline.clone());
+        }
+        let calibrates = self.mode.is_some_and(Mode::needs_ranges) && !self.data.is_empty();
+        if self.mode.is_some_and(Mode::needs_ranges) && self.data.is_empty() && !has_ranges(module) {
+            let mode = self.mode.map_or("", Mode::name);
+            return Err(Diagnostic::error("CLI002", format!("mode {mode} needs data to calibrate on"))
+                .with_help("give --data with samples of what the model will see: .npy, .npz, pictures or a folder of them"));
+        }
+        Ok(default_pipeline(self.mode, self.io, calibrates))
+    }
+
+    /// The source of the data.
+    pub fn source(&self, module: &Module) -> Source {
+        let source = Source::new(Input::of(module, module.main_id())).set(DATA_SET, self.data.clone());
+        self.preprocess.iter().cloned().fold(source, Source::preprocess)
+    }
+
+    /// Compiles a copy of a module.
+    ///
+    /// # Errors
+    /// What the passes report; all of what cannot be integer for [`Mode::Int8Only`].
+    pub fn compile(&self, module: &Module) -> Result<Compiled, Diagnostics> {
+        let mut silent = Silent::default();
+        let mut compiled = self.compile_with(module, &mut silent).map_err(|failure| failure.diagnostics)?;
+        compiled.notes.0.splice(0..0, silent.0.0);
+        Ok(compiled)
+    }
+
+    /// [`compile`](Self::compile), while `monitor` hears of everything; notes go there and not into the result, except those on the data.
+    ///
+    /// # Errors
+    /// As `compile`, with a reproducer where a pass is at fault.
+    pub fn compile_with(&self, module: &Module, monitor: &mut dyn Monitor) -> Result<Compiled, Failure> {
+        let pipeline = self.passes(module)?;
+        let source = self.source(module);
+        let ran = octet_passes::run(module, &pipeline, &self.settings, &source, monitor);
+        let notes = Diagnostics(source.take_notes());
+        let outcome = ran?;
+        Ok(Compiled { module: outcome.module, passes: outcome.passes, notes })
+    }
+}
+
+/// Whether some value carries a range or is already quantized: a model that was trained for quantization needs no data.
+fn has_ranges(module: &Module) -> bool {
+    module.graphs().any(|(_, graph)| graph.values().any(|(_, v)| v.range().is_some() || v.ty().is_quantized()))
+        || module.graphs().any(|(_, graph)| graph.ops().any(|(_, o)| matches!(o.op(), octet_ir::Op::FakeQuant(_))))
+}
+
+/// The passes of a mode.
+fn default_pipeline(mode: Option<Mode>, io: Option<Io>, calibrates: bool) -> Pipeline {
+    let pass = |name: &str, options: &[(&str, &str)]| PassSpec {
+        name: name.to_owned(),
+        options: options.iter().map(|(k, v)| ((*k).to_owned(), Attr::Str((*v).to_owned()))).collect(),
+    };
+    let mut passes = vec![pass("fold", &[]), pass("fuse", &[])];
+    if calibrates {
+        passes.push(pass("calibrate", &[("data", DATA_SET)]));
+    }
+    if let Some(mode) = mode {
+        let mut options = vec![("mode", mode.name())];
+        if let Some(io) = io {
+            options.push(("io", io.name()));
+        }
+        passes.push(pass("quantize", &options));
+    }
+    Pipeline(passes)
+}

@@ -1,0 +1,132 @@
+//! Files that appear whole or not at all: written under a temporary name in the same folder, then renamed.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use octet_ir::{Diagnostic, Diagnostics, Module, text};
+use octet_plugin::{Artifact, BackendEntry, Options, Registry};
+
+/// A place where a file will be written.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    path: PathBuf,
+    /// Something that is no regular file (`/dev/null`, a pipe): it is written to, not replaced.
+    special: bool,
+}
+
+impl Destination {
+    /// Makes sure that the file can be written, before any work is done for it; leaves nothing behind.
+    ///
+    /// # Errors
+    /// `CLI003`, with what the system says.
+    pub fn new(path: impl Into<PathBuf>) -> Result<Self, Diagnostic> {
+        let given: PathBuf = path.into();
+        // A link stays a link; what it points to is replaced.
+        let path = if given.is_symlink() { given.canonicalize().unwrap_or(given) } else { given };
+        let failed = |e: &std::io::Error| cannot_write(&path, e);
+        if path.is_dir() {
+            return Err(Diagnostic::error("CLI003", "cannot write: this is a folder").in_file(path.display().to_string()));
+        }
+        if path.file_name().is_none() {
+            return Err(Diagnostic::error("CLI003", "cannot write: this names no file").in_file(path.display().to_string()));
+        }
+        let special = path.exists() && !path.is_file();
+        let probe = if special { OpenOptions::new().write(true).open(&path).map(drop) } else { temporary(&path).map(drop) };
+        probe.map_err(|e| failed(&e))?;
+        if path.metadata().is_ok_and(|m| m.permissions().readonly()) {
+            return Err(Diagnostic::error("CLI003", "cannot write: the file is read-only").in_file(path.display().to_string()));
+        }
+        Ok(Self { path, special })
+    }
+
+    /// The path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the whole file; the error is `CLI003`, and what was there before is still there then.
+    pub fn write(&self, bytes: &[u8]) -> Result<(), Diagnostic> {
+        self.write_with(|file| file.write_all(bytes).map_err(|e| cannot_write(&self.path, &e)))
+    }
+
+    /// Writes the file with `fill`, which gets it empty.
+    pub fn write_with(&self, fill: impl FnOnce(&mut File) -> Result<(), Diagnostic>) -> Result<(), Diagnostic> {
+        let failed = |e: &std::io::Error| cannot_write(&self.path, e);
+        if self.special {
+            return fill(&mut OpenOptions::new().write(true).open(&self.path).map_err(|e| failed(&e))?);
+        }
+        let mut file = temporary(&self.path).map_err(|e| failed(&e))?;
+        fill(file.as_file_mut())?;
+        file.as_file_mut().flush().map_err(|e| failed(&e))?;
+        file.persist(&self.path).map_err(|e| failed(&e.error))?;
+        Ok(())
+    }
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Diagnostic {
+    Diagnostic::error("CLI003", format!("cannot write: {error}")).in_file(path.display().to_string())
+}
+
+/// A file beside `path` that goes away unless it is renamed. Its permissions are those of any new file.
+fn temporary(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".octet-").suffix(".part");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+/// Writes a module with a registered backend.
+///
+/// # Errors
+/// `PLG002` when there is no such backend, `CLI003` when a file cannot be written, and what the backend reports.
+pub fn save(
+    module: &Module,
+    target: &str,
+    options: Options,
+    destination: &Destination,
+    notes: &mut Diagnostics,
+) -> Result<usize, Diagnostics> {
+    let backend = (Registry::<BackendEntry>::collect()?.get(target)?.create)(options)?;
+    let artifacts = backend.write(module, notes)?;
+    write_all(&artifacts, destination)
+}
+
+/// Writes a backend's files: the main one to `destination`, others beside it. Answers with the bytes of all.
+fn write_all(artifacts: &[Artifact], destination: &Destination) -> Result<usize, Diagnostics> {
+    let folder = destination.path.parent().unwrap_or(Path::new(""));
+    // Other files first: when the main one appears, everything is there.
+    for artifact in artifacts {
+        if let Some(name) = &artifact.path {
+            let path = folder.join(name);
+            if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+                std::fs::create_dir_all(parent).map_err(|e| cannot_write(parent, &e))?;
+            }
+            Destination::new(path)?.write(&artifact.bytes)?;
+        }
+    }
+    for artifact in artifacts.iter().filter(|a| a.path.is_none()) {
+        destination.write(&artifact.bytes)?;
+    }
+    Ok(artifacts.iter().map(|a| a.bytes.len()).sum())
+}
+
+/// Writes a module as IR text, large constants into `PATH.bin` beside it.
+pub fn save_text(module: &Module, destination: &Destination) -> Result<(), Diagnostic> {
+    let printed = text::print(module);
+    let mut side = destination.path.as_os_str().to_owned();
+    side.push(".bin");
+    let side = PathBuf::from(side);
+    if !printed.blobs.is_empty() {
+        Destination::new(&side)?.write(&printed.blobs)?;
+    } else if side.is_file() && !destination.special {
+        // One of an earlier text would contradict this one.
+        std::fs::remove_file(&side).map_err(|e| cannot_write(&side, &e))?;
+    }
+    destination.write(printed.text.as_bytes())
+}
