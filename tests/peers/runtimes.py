@@ -2,8 +2,11 @@
 
 Inputs are an .npz whose entries "0", "1", ... are the model's inputs in order, each with one more axis in front: the
 samples. Outputs go to an .npz with "o0", "o1", ... stacked in the same way and, with "tensors": "all", "tINDEX" for
-every tensor of the main subgraph that an op writes. Integers go in and come out raw.
+every tensor of the main subgraph that an op writes. Integers go in and come out raw. With "sums", each sample's array is
+replaced by the CRC-32 of its bytes: enough to say whether two runtimes agree, for tensors that are too large to keep.
 """
+
+import zlib
 
 import numpy as np
 
@@ -59,16 +62,20 @@ def litert_interpreter(model, job):
 class Stack:
     """Collects one array a sample under each name, and writes them stacked."""
 
-    def __init__(self):
+    def __init__(self, sums):
         self.arrays = {}
         self.unread = {}
+        self.sums = sums
 
     def add(self, name, read_array):
         """Notes the array that `read_array` gives, or why the runtime did not give one."""
         if name in self.unread:
             return
         try:
-            self.arrays.setdefault(name, []).append(np.array(read_array()))
+            array = np.array(read_array())
+            if self.sums:
+                array = np.uint32(zlib.crc32(array.tobytes()))
+            self.arrays.setdefault(name, []).append(array)
         except (ValueError, RuntimeError, IndexError) as error:
             self.unread[name] = str(error).strip()[:200]
             self.arrays.pop(name, None)
@@ -99,7 +106,7 @@ def litert(job):
     interpreter.allocate_tensors()
     tensors = written_tensors(model) if job.get("tensors") == "all" else []
     outputs = [detail["index"] for detail in interpreter.get_output_details()]
-    stack = Stack()
+    stack = Stack(job.get("sums"))
     for sample in range(len(inputs[0]) if inputs else 1):
         if job.get("reset"):
             interpreter.reset_all_variables()
@@ -128,7 +135,7 @@ def tflm(job):
     )
     tensors = written_tensors(model) if every else []
     outputs = main_graph(model).OutputsLength()
-    stack = Stack()
+    stack = Stack(job.get("sums"))
     for sample in range(len(inputs[0]) if inputs else 1):
         if job.get("reset"):
             interpreter.reset()

@@ -18,10 +18,21 @@ pub enum Runtime {
     Tflm,
 }
 
+/// What to take from a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// The outputs.
+    Outputs,
+    /// The outputs, and every tensor that an op of the main graph writes.
+    Tensors,
+    /// Of the outputs and every such tensor the CRC-32 of each sample's bytes, u32.
+    Sums,
+}
+
 /// What a runtime made of one case.
 #[derive(Debug, Clone)]
 pub enum Ran {
-    /// The arrays, one more axis in front for the samples: "o0", "o1", ... and, where all tensors were asked for, "tN".
+    /// The arrays, one more axis in front for the samples: "o0", "o1", ... and, where all tensors were asked for, "tN" by the tensor's number in the file.
     Done(BTreeMap<String, Array>),
     /// The runtime does not take the model, in its own words; or it crashed on it.
     Refused(String),
@@ -64,18 +75,19 @@ impl Batch {
         path
     }
 
-    /// Adds a case: all of the inputs' samples through one runtime, state kept from sample to sample. With `all_tensors` every
-    /// tensor that an op of the main graph writes is given too. Cases are answered in the order in which they were added.
-    pub fn add(&mut self, runtime: Runtime, model: &Path, inputs: &Path, all_tensors: bool) {
+    /// Adds a case: all of the inputs' samples through one runtime, state kept from sample to sample. Cases are answered in the order in which they were added.
+    pub fn add(&mut self, runtime: Runtime, model: &Path, inputs: &Path, wanted: Wanted) {
         let out = self.folder.path().join(format!("out{}.npz", self.outputs.len()));
         let (op, resolver) = match runtime {
             Runtime::LiteRt => ("litert", "xnnpack"),
             Runtime::LiteRtReference => ("litert", "reference"),
             Runtime::Tflm => ("tflm", ""),
         };
-        let tensors = if all_tensors { "all" } else { "outputs" };
+        let tensors = if wanted == Wanted::Outputs { "outputs" } else { "all" };
+        let sums = wanted == Wanted::Sums;
         self.jobs.push(json!({
             "op": op, "model": model, "inputs": inputs, "out": out, "tensors": tensors, "resolver": resolver,
+            "sums": sums,
         }));
         self.outputs.push(out);
     }

@@ -8,6 +8,7 @@ pub mod compare;
 pub mod inputs;
 pub mod models;
 pub mod mutate;
+pub mod ours;
 
 pub use octet_peers as peers;
 

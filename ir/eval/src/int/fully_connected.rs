@@ -26,16 +26,33 @@ impl FullyConnected {
         scales: LayerScales<'_>,
         profile: RoundingProfile,
     ) -> Result<Self> {
+        let single = scales.weights.len() == 1 && profile == RoundingProfile::Tflm;
+        Self::prepare_with::<I, O, W>([n, k], weights, bias, scales, profile, single)
+    }
+
+    /// As [`prepare`](Self::prepare), for a layer whose scales are multiplied in double precision even where there is one for all
+    /// weights: the gates of an LSTM.
+    pub fn prepare_gate<I: Quantized, O: Quantized, W: Quantized>(
+        sizes: [usize; 2],
+        weights: &[W],
+        bias: Bias,
+        scales: LayerScales<'_>,
+    ) -> Result<Self> {
+        Self::prepare_with::<I, O, W>(sizes, weights, bias, scales, RoundingProfile::Tflm, false)
+    }
+
+    fn prepare_with<I: Quantized, O: Quantized, W: Quantized>(
+        [n, k]: [usize; 2],
+        weights: &[W],
+        bias: Bias,
+        scales: LayerScales<'_>,
+        profile: RoundingProfile,
+        single_product: bool,
+    ) -> Result<Self> {
         check_zero_point::<I>(scales.input)?;
         ensure(n.checked_mul(k) == Some(weights.len()), || format!("the weights have {} values for shape [{n}, {k}]", weights.len()))?;
         let per_tensor = scales.weights.len() == 1;
-        let real = channel_multipliers(
-            scales.input.scale,
-            scales.weights,
-            scales.output.scale,
-            n,
-            per_tensor && profile == RoundingProfile::Tflm,
-        )?;
+        let real = channel_multipliers(scales.input.scale, scales.weights, scales.output.scale, n, single_product)?;
         // Per-channel kernels take zero point 0 for granted.
         let zero = if per_tensor { scales.weights_zero_point } else { 0 };
         let range = scales.activation.quantized::<O>(scales.output);

@@ -9,7 +9,7 @@ use octet_ir::arith::checked_log2;
 use super::conv2d::{Bias, LayerScales};
 use super::fully_connected::FullyConnected;
 use super::unary::TableScaling;
-use super::{Affine, Bounds, Multiplier, Quantized, Result, RoundingProfile, ensure};
+use super::{Affine, Bounds, Multiplier, Quantized, Result, ensure};
 
 /// One gate's constants: weights `[state, input]` and `[state, state]` with one scale each, and the bias.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ impl Lstm {
         let wide = A::MAX > 255;
         let gate = |g: GateWeights<'_>| -> Result<Gate> {
             let layer = |k: usize, weights: &[i8], bias: Bias, from: Affine, scale: f32| {
-                FullyConnected::prepare::<A, i16, i8>(
+                FullyConnected::prepare_gate::<A, i16, i8>(
                     [shape.state, k],
                     weights,
                     bias,
@@ -93,7 +93,6 @@ impl Lstm {
                         output: Affine::symmetric(GATE_SCALE),
                         activation: Bounds::NONE,
                     },
-                    RoundingProfile::Tflm,
                 )
             };
             Ok(Gate {
