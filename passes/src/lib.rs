@@ -8,6 +8,7 @@
 mod calibrate;
 mod clamp;
 mod cleanup;
+mod defaults;
 mod docs;
 mod fold;
 mod fuse;
@@ -16,6 +17,7 @@ mod pipeline;
 pub mod quantize;
 pub mod rewrite;
 
+pub use defaults::{Goal, default_pipeline};
 pub use docs::{docs, examples, module_doc, rewrites};
 pub use manager::{Failure, Monitor, Outcome, PassRecord, Reproducer, Settings, Silent, run};
 pub use pipeline::{PassSpec, Pipeline};

@@ -65,6 +65,16 @@ pub enum Io {
 }
 
 impl Io {
+    /// The name that users write.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Float32 => "float32",
+            Self::Int8 => "int8",
+            Self::Uint8 => "uint8",
+            Self::Int16 => "int16",
+        }
+    }
+
     /// The element type.
     pub fn elem(self) -> ElementType {
         match self {

@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use octet_ir::{Attr, Diagnostic, Diagnostics, Module, Severity, text};
+use octet_passes::quantize::{Io, Mode};
 use octet_passes::{Monitor, PassRecord, PassSpec, Pipeline, Reproducer};
 use octet_plugin::{BackendEntry, Options, Registry};
 use serde_json::json;
 
 use crate::args::Data;
-use crate::driver::{Compiled, Compiler, Destination, Io, Mode, save};
+use crate::driver::{Compiled, Compiler, Destination, save};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::table::{Table, bytes};
@@ -35,21 +36,71 @@ pub(crate) struct Arguments {
     strip_names: bool,
     /// What becomes of the numbers; without it, the model is optimized and stays in float
     #[arg(long, value_name = "MODE", help_heading = "Quantization")]
-    quantize: Option<Mode>,
+    quantize: Option<ModeName>,
     /// Element type of the quantized model's inputs and outputs; by default float32, int8 for int8-only, int16 for int16x8
     #[arg(long, value_name = "TYPE", requires = "quantize", help_heading = "Quantization")]
-    io: Option<Io>,
+    io: Option<IoName>,
+    /// How ranges are chosen from the data: min-max, or another method of the calibrate pass
+    #[arg(long, value_name = "METHOD", requires = "quantize", help_heading = "Quantization")]
+    ranges: Option<String>,
     #[command(flatten)]
     data: Data,
     /// Run these passes instead of the mode's, such as fold,fuse,calibrate{data="--data"},quantize{mode=int8}, where --data stands for
     /// all --data arguments; none only reads and writes
-    #[arg(long, value_name = "PIPELINE", conflicts_with_all = ["quantize", "io"], help_heading = "Passes")]
+    #[arg(long, value_name = "PIPELINE", conflicts_with_all = ["quantize", "io", "ranges"], help_heading = "Passes")]
     pipeline: Option<Pipeline>,
     /// Write what was done, and not done, as JSON
     #[arg(long, value_name = "FILE.json")]
     report: Option<PathBuf>,
     #[command(flatten)]
     passes: Passes,
+}
+
+/// [`Mode`] as an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ModeName {
+    /// int8 weights, float activations that kernels quantize as they run; needs no data
+    DynamicRange,
+    /// constants in half precision; needs no data
+    Float16,
+    /// int8 weights and activations; what cannot be quantized stays in float, and is reported
+    Int8,
+    /// int8 throughout, inputs and outputs too, or no file and a report of what is in the way
+    Int8Only,
+    /// int8 weights, int16 activations; what cannot be quantized stays in float, and is reported
+    Int16x8,
+}
+
+impl From<ModeName> for Mode {
+    fn from(name: ModeName) -> Self {
+        match name {
+            ModeName::DynamicRange => Self::DynamicRange,
+            ModeName::Float16 => Self::Float16,
+            ModeName::Int8 => Self::Int8,
+            ModeName::Int8Only => Self::Int8Only,
+            ModeName::Int16x8 => Self::Int16x8,
+        }
+    }
+}
+
+/// [`Io`] as an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum IoName {
+    Float32,
+    Int8,
+    Uint8,
+    Int16,
+}
+
+impl From<IoName> for Io {
+    fn from(name: IoName) -> Self {
+        match name {
+            IoName::Float32 => Self::Float32,
+            IoName::Int8 => Self::Int8,
+            IoName::Uint8 => Self::Uint8,
+            IoName::Int16 => Self::Int16,
+        }
+    }
 }
 
 /// How passes run and what is told of them.
@@ -87,8 +138,9 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
     let report = arguments.report.as_ref().map(Destination::new).transpose()?;
     let module = super::load(&arguments.model, terminal)?;
     let mut compiler = Compiler::new();
-    compiler = arguments.quantize.into_iter().fold(compiler, Compiler::quantize);
-    compiler = arguments.io.into_iter().fold(compiler, Compiler::io);
+    compiler = arguments.quantize.map(Mode::from).into_iter().fold(compiler, Compiler::quantize);
+    compiler = arguments.io.map(Io::from).into_iter().fold(compiler, Compiler::io);
+    compiler = arguments.ranges.iter().fold(compiler, Compiler::ranges);
     compiler = arguments.pipeline.iter().cloned().fold(compiler, Compiler::pipeline);
     compiler = arguments.data.data.iter().fold(compiler, Compiler::data);
     compiler = arguments.data.preprocess.preprocess.iter().cloned().fold(compiler, Compiler::preprocess);
@@ -237,8 +289,8 @@ fn written_report(arguments: &Arguments, watch: &Watch<'_>, written: &Result<(Co
         "octet": env!("CARGO_PKG_VERSION"),
         "model": arguments.model.display().to_string(),
         "output": arguments.output.display().to_string(),
-        "mode": arguments.quantize.map(Mode::name),
-        "io": arguments.io.map(Io::name),
+        "mode": arguments.quantize.map(|m| Mode::from(m).name()),
+        "io": arguments.io.map(|io| Io::from(io).name()),
         "written": size.is_some(),
         "bytes": size,
         "passes": passes,

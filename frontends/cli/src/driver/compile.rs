@@ -1,74 +1,18 @@
 //! From a module to a module: which pipeline, with which data.
 
 use octet_data::{Input, Preprocess, Source};
-use octet_ir::{Attr, Diagnostic, Diagnostics, Module};
-use octet_passes::{Failure, Monitor, PassRecord, PassSpec, Pipeline, Settings, Silent};
+use octet_ir::{Diagnostic, Diagnostics, Graph, Module, Op};
+use octet_passes::quantize::{Io, Mode};
+use octet_passes::{Failure, Goal, Monitor, PassRecord, Pipeline, Settings, Silent, default_pipeline};
 
 /// The name under which pipelines open the data that the compiler was given: `calibrate{data = "--data"}`.
 pub const DATA_SET: &str = "--data";
 
-/// How numbers are quantized.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Mode {
-    /// int8 weights, float activations that kernels quantize as they run; no data needed
-    DynamicRange,
-    /// Constants in half precision; no data needed
-    Float16,
-    /// int8 weights and activations; what cannot be quantized stays in float, and is reported
-    Int8,
-    /// int8 throughout, inputs and outputs too, or no file and a report of what is in the way
-    Int8Only,
-    /// int8 weights, int16 activations; what cannot be quantized stays in float, and is reported
-    Int16x8,
-}
-
-impl Mode {
-    /// The name that users write.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::DynamicRange => "dynamic-range",
-            Self::Float16 => "float16",
-            Self::Int8 => "int8",
-            Self::Int8Only => "int8-only",
-            Self::Int16x8 => "int16x8",
-        }
-    }
-
-    /// Whether ranges of activations are needed, and so data to observe them on.
-    pub fn needs_ranges(self) -> bool {
-        match self {
-            Self::DynamicRange | Self::Float16 => false,
-            Self::Int8 | Self::Int8Only | Self::Int16x8 => true,
-        }
-    }
-}
-
-/// Element type of a quantized model's inputs and outputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Io {
-    Float32,
-    Int8,
-    Uint8,
-    Int16,
-}
-
-impl Io {
-    /// The name that users write.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Float32 => "float32",
-            Self::Int8 => "int8",
-            Self::Uint8 => "uint8",
-            Self::Int16 => "int16",
-        }
-    }
-}
-
 /// Compiles modules: optimizes, and quantizes if a mode is set.
 ///
 /// ```no_run
-/// use octet_cli::driver::{Compiler, Mode, load};
+/// use octet_cli::driver::{Compiler, load};
+/// use octet_passes::quantize::Mode;
 ///
 /// # fn example() -> Result<(), octet_ir::Diagnostics> {
 /// let module = load("digits.tflite")?;
@@ -81,6 +25,7 @@ pub struct Compiler {
     io: Option<Io>,
     data: Vec<String>,
     preprocess: Vec<Preprocess>,
+    method: Option<String>,
     pipeline: Option<Pipeline>,
     settings: Settings,
 }
@@ -89,7 +34,7 @@ impl Default for Compiler {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let settings = Settings { threads, ..Settings::default() };
-        Self { mode: None, io: None, data: Vec::new(), preprocess: Vec::new(), pipeline: None, settings }
+        Self { mode: None, io: None, data: Vec::new(), preprocess: Vec::new(), method: None, pipeline: None, settings }
     }
 }
 
@@ -138,6 +83,13 @@ impl Compiler {
         self
     }
 
+    /// Sets how ranges are chosen from the data: `min-max` by default, or another method of the `calibrate` pass.
+    #[must_use]
+    pub fn ranges(mut self, method: impl Into<String>) -> Self {
+        self.method = Some(method.into());
+        self
+    }
+
     /// Runs these passes instead of those of the mode.
     #[must_use]
     pub fn pipeline(mut self, pipeline: Pipeline) -> Self {
@@ -167,13 +119,16 @@ impl Compiler {
         if let Some(pipeline) = &self.pipeline {
             return Ok(pipeline.clone());
         }
-        let calibrates = self.mode.is_some_and(Mode::needs_ranges) && !self.data.is_empty();
-        if self.mode.is_some_and(Mode::needs_ranges) && self.data.is_empty() && !has_ranges(module) {
-            let mode = self.mode.map_or("", Mode::name);
-            return Err(Diagnostic::error("CLI002", format!("mode {mode} needs data to calibrate on"))
+        let needing = self.mode.filter(|m| m.width().is_some());
+        if let Some(mode) = needing
+            && self.data.is_empty()
+            && !has_ranges(module)
+        {
+            return Err(Diagnostic::error("CLI002", format!("mode {} needs data to calibrate on", mode.name()))
                 .with_help("give --data with samples of what the model will see: .npy, .npz, pictures or a folder of them"));
         }
-        Ok(default_pipeline(self.mode, self.io, calibrates))
+        let data = (!self.data.is_empty()).then(|| DATA_SET.to_owned());
+        Ok(default_pipeline(&Goal { mode: self.mode, io: self.io, data, method: self.method.clone() }))
     }
 
     /// The source of the data.
@@ -209,26 +164,7 @@ impl Compiler {
 
 /// Whether some value carries a range or is already quantized: a model that was trained for quantization needs no data.
 fn has_ranges(module: &Module) -> bool {
-    module.graphs().any(|(_, graph)| graph.values().any(|(_, v)| v.range().is_some() || v.ty().is_quantized()))
-        || module.graphs().any(|(_, graph)| graph.ops().any(|(_, o)| matches!(o.op(), octet_ir::Op::FakeQuant(_))))
-}
-
-/// The passes of a mode.
-fn default_pipeline(mode: Option<Mode>, io: Option<Io>, calibrates: bool) -> Pipeline {
-    let pass = |name: &str, options: &[(&str, &str)]| PassSpec {
-        name: name.to_owned(),
-        options: options.iter().map(|(k, v)| ((*k).to_owned(), Attr::Str((*v).to_owned()))).collect(),
-    };
-    let mut passes = vec![pass("fold", &[]), pass("fuse", &[])];
-    if calibrates {
-        passes.push(pass("calibrate", &[("data", DATA_SET)]));
-    }
-    if let Some(mode) = mode {
-        let mut options = vec![("mode", mode.name())];
-        if let Some(io) = io {
-            options.push(("io", io.name()));
-        }
-        passes.push(pass("quantize", &options));
-    }
-    Pipeline(passes)
+    let ranged = |graph: &Graph| graph.values().any(|(_, v)| v.range().is_some() || v.ty().quant.is_some());
+    let fake_quant = |graph: &Graph| graph.ops().any(|(_, o)| matches!(o.op(), Op::FakeQuant(_)));
+    module.graphs().any(|(_, graph)| ranged(graph) || fake_quant(graph))
 }

@@ -4,6 +4,6 @@ mod compile;
 mod load;
 mod save;
 
-pub use compile::{Compiled, Compiler, DATA_SET, Io, Mode};
+pub use compile::{Compiled, Compiler, DATA_SET};
 pub use load::{load, load_with_notes, read};
 pub use save::{Destination, save, save_text};

@@ -1,0 +1,70 @@
+//! The pipelines that `octet compile` runs when none is given.
+
+use octet_ir::Attr;
+
+use crate::pipeline::{PassSpec, Pipeline};
+use crate::quantize::{Io, Mode};
+
+/// What a default pipeline depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Goal {
+    /// What becomes of the numbers; `None` keeps floats.
+    pub mode: Option<Mode>,
+    /// Element type of inputs and outputs, where it is not the mode's own.
+    pub io: Option<Io>,
+    /// The data set to calibrate on, by the name that the data source knows; `None` when the ranges are in the model.
+    pub data: Option<String>,
+    /// How ranges are chosen from the data, where it is not the default.
+    pub method: Option<String>,
+}
+
+/// The passes for a goal.
+///
+/// Trained quantization is adopted first, before folding could compute it away. Clean-up follows quantization because the rewrite leaves
+/// conversions that meet.
+pub fn default_pipeline(goal: &Goal) -> Pipeline {
+    let text = |value: &str| Attr::Str(value.to_owned());
+    let mut passes = Vec::new();
+    let mut add = |name: &str, options: Vec<(&str, Attr)>| {
+        let options = options.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+        passes.push(PassSpec { name: name.to_owned(), options });
+    };
+    if goal.mode.is_some() {
+        add("adopt-fake-quant", Vec::new());
+    }
+    for name in ["fold", "canonicalize", "fuse", "cse", "dce"] {
+        add(name, Vec::new());
+    }
+    if let Some(mode) = goal.mode {
+        if let (Some(data), Some(_)) = (&goal.data, mode.width()) {
+            let method = goal.method.iter().map(|m| ("method", text(m)));
+            add("calibrate", std::iter::once(("data", text(data))).chain(method).collect());
+        }
+        let io = goal.io.iter().map(|io| ("io", Attr::Word(io.name().to_owned())));
+        add("quantize", std::iter::once(("mode", Attr::Word(mode.name().to_owned()))).chain(io).collect());
+        for name in ["canonicalize", "cse", "dce"] {
+            add(name, Vec::new());
+        }
+    }
+    Pipeline(passes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pipelines_read_back() {
+        let goal = Goal { mode: Some(Mode::Int8Only), io: Some(Io::Uint8), data: Some("cal.npz".into()), method: None };
+        let pipeline = default_pipeline(&goal);
+        assert_eq!(
+            pipeline.to_string(),
+            "adopt-fake-quant,fold,canonicalize,fuse,cse,dce,calibrate{data = \"cal.npz\"},\
+             quantize{mode = int8-only, io = uint8},canonicalize,cse,dce"
+        );
+        assert_eq!(pipeline.to_string().parse::<Pipeline>().expect("well formed"), pipeline);
+        assert_eq!(default_pipeline(&Goal::default()).to_string(), "fold,canonicalize,fuse,cse,dce");
+        let weights_only = Goal { mode: Some(Mode::Float16), data: Some("cal.npz".into()), ..Goal::default() };
+        assert!(!default_pipeline(&weights_only).to_string().contains("calibrate"));
+    }
+}
