@@ -70,9 +70,9 @@ impl Plan {
             (ElementType::F64, _) if preprocess.is_none() => Steps::Double,
             (ElementType::F32 | ElementType::F16 | ElementType::BF16, _) if from == to && preprocess.is_none() => Steps::Copy,
             (ElementType::F32 | ElementType::F16 | ElementType::BF16 | ElementType::F64, _) => real(None),
-            (_, Some(_)) if from == to && preprocess.is_none() => Steps::Copy,
+            (_, Some(_)) if from == to && preprocess.is_none() && feed != Feed::RealOnly => Steps::Copy,
             (ElementType::I8 | ElementType::U8 | ElementType::I16, Some((scale, zero_point)))
-                if preprocess.is_some() || feed == Feed::Real =>
+                if preprocess.is_some() || feed != Feed::Raw =>
             {
                 // A zero point that does not fit is no valid type.
                 let zero_point = i32::try_from(zero_point).map_err(|_| ("DAT012", format!("a zero point of {zero_point}")))?;
@@ -311,6 +311,7 @@ mod tests {
         use ElementType::*;
         let quant = Some((0.5, -3));
         assert_eq!(plan(I8, I8, quant, "", Feed::Real).unwrap().convert(&[5]).unwrap(), [5]);
+        assert_eq!(plan(I8, I8, quant, "", Feed::RealOnly).unwrap().convert(&[5]).unwrap(), [7]);
         assert_eq!(plan(F32, I8, quant, "", Feed::Raw).unwrap_err().0, "DAT012");
         let p = plan(F32, I8, quant, "", Feed::Real).unwrap();
         assert_eq!(p.convert(&[0.25f32, -1e9].map(f32::to_le_bytes).concat()).unwrap(), [254, 128]);

@@ -10,6 +10,8 @@ pub enum Feed {
     Raw,
     /// Real numbers are quantized with the input's scale and zero point; integers of the input's own type still go in as they are.
     Real,
+    /// All numbers are real numbers, integers of the input's own type too.
+    RealOnly,
 }
 
 /// One input of a model, as far as data need to know it.

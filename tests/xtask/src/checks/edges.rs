@@ -95,6 +95,7 @@ const RULES: &[Rule] = &[
             "octet-ir",
             "octet-passes",
             "octet-plugin",
+            "octet-targets",
         ],
         libraries: None,
         reason: "the facade re-exports the rooms and starts the command",
