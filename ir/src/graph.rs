@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::constant::Constant;
-use crate::entity::{Arena, ConstId, OpId, ValueId};
+use crate::entity::{Arena, ConstId, EntityId, GraphId, OpId, ValueId};
 use crate::location::Loc;
 use crate::module::Module;
 use crate::ops::Op;
@@ -429,13 +429,21 @@ impl PartialEq for Graph {
 #[derive(Debug)]
 pub struct GraphBuilder<'m> {
     module: &'m mut Module,
+    id: GraphId,
     graph: Graph,
 }
 
 impl<'m> GraphBuilder<'m> {
-    /// Begins a graph.
+    /// Begins a graph. It takes its number now, so that graphs begun while it grows ([`child`](Self::child)) come after it.
     pub fn new(module: &'m mut Module, name: impl Into<String>) -> Self {
-        Self { module, graph: Graph::new(name) }
+        let name = name.into();
+        let id = module.add_graph(Graph::new(name.clone()));
+        Self { module, id, graph: Graph::new(name) }
+    }
+
+    /// Begins another graph of the same module: the body of a control-flow operation of this one.
+    pub fn child(&mut self, name: impl Into<String>) -> GraphBuilder<'_> {
+        GraphBuilder::new(self.module, name)
     }
 
     /// The graph so far.
@@ -594,8 +602,9 @@ impl<'m> GraphBuilder<'m> {
     }
 
     /// Hands the graph to the module.
-    pub fn finish(self) -> crate::GraphId {
-        self.module.add_graph(self.graph)
+    pub fn finish(self) -> GraphId {
+        self.module.graphs[self.id.index()] = self.graph;
+        self.id
     }
 }
 

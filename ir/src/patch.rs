@@ -3,6 +3,7 @@
 //! A patch is written against a graph that it does not touch. [`Patch::apply`] checks the whole of it first (ids alive, types of replaced
 //! values compatible, definitions before uses) and then changes the graph, so a refused patch leaves no trace.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::constant::Constant;
@@ -54,7 +55,8 @@ pub struct Applied {
 #[derive(Clone, Debug)]
 enum NewValue {
     Constant(Constant),
-    Result,
+    /// Of the patch's new operation with this index.
+    Result(usize),
     Unbound,
 }
 
@@ -93,7 +95,7 @@ pub struct Patch {
     outputs: Vec<(usize, ValueId)>,
     intermediates: Vec<(OpId, Vec<ValueId>)>,
     set_ops: Vec<(OpId, Op)>,
-    types: Vec<(ValueId, Type)>,
+    types: BTreeMap<ValueId, Type>,
     constants: Vec<(ValueId, Constant)>,
     ranges: Vec<(ValueId, Option<Range>)>,
     locs: Vec<(ValueId, Loc)>,
@@ -134,7 +136,7 @@ impl Patch {
             outputs: Vec::new(),
             intermediates: Vec::new(),
             set_ops: Vec::new(),
-            types: Vec::new(),
+            types: BTreeMap::new(),
             constants: Vec::new(),
             ranges: Vec::new(),
             locs: Vec::new(),
@@ -157,6 +159,11 @@ impl Patch {
         self.anchor = graph.first;
     }
 
+    /// Lets later operations of this patch stand at the end of the graph.
+    pub fn move_to_end(&mut self) {
+        self.anchor = None;
+    }
+
     fn new_value(&mut self, ty: Type, loc: Loc, new: NewValue) -> ValueId {
         self.values.push((ty, loc, new));
         ValueId::from_index(self.first_value + self.values.len() - 1)
@@ -169,7 +176,8 @@ impl Patch {
 
     /// Adds an operation; operands may be values of the graph or of this patch.
     pub fn op(&mut self, op: impl Into<Op>, operands: Vec<Option<ValueId>>, results: Vec<(Type, Loc)>) -> Vec<ValueId> {
-        let results: Vec<_> = results.into_iter().map(|(ty, loc)| self.new_value(ty, loc, NewValue::Result)).collect();
+        let index = self.ops.len();
+        let results: Vec<_> = results.into_iter().map(|(ty, loc)| self.new_value(ty, loc, NewValue::Result(index))).collect();
         let operation =
             Operation { op: op.into(), operands, results: results.clone(), intermediates: Vec::new(), prev: None, next: None, seq: 0 };
         self.ops.push((self.anchor, operation));
@@ -178,18 +186,8 @@ impl Patch {
 
     /// Adds an operation with one result and no optional operand left out.
     pub fn op1(&mut self, op: impl Into<Op>, operands: &[ValueId], ty: Type, loc: Loc) -> ValueId {
-        let result = self.new_value(ty, loc, NewValue::Result);
-        let operation = Operation {
-            op: op.into(),
-            operands: operands.iter().copied().map(Some).collect(),
-            results: vec![result],
-            intermediates: Vec::new(),
-            prev: None,
-            next: None,
-            seq: 0,
-        };
-        self.ops.push((self.anchor, operation));
-        result
+        let operands = operands.iter().copied().map(Some).collect();
+        self.op(op, operands, vec![(ty, loc)])[0]
     }
 
     /// Lets everything that reads `old` read `new` instead, graph outputs included. Both must have the same element type, shape and
@@ -231,7 +229,7 @@ impl Patch {
 
     /// Changes the type of a value.
     pub fn set_type(&mut self, value: ValueId, ty: Type) {
-        self.types.push((value, ty));
+        self.types.insert(value, ty);
     }
 
     /// Gives a constant value other bytes (and leaves those that share the old ones alone).
@@ -289,10 +287,7 @@ impl Patch {
         let index = value.index().wrapping_sub(self.first_value);
         match self.values.get(index) {
             Some((_, _, NewValue::Constant(_) | NewValue::Unbound)) => Ok(Moment::START),
-            Some((_, _, NewValue::Result)) => {
-                let at = self.ops.iter().position(|(_, op)| op.results.contains(&value));
-                at.map(|i| self.position(graph, i)).ok_or_else(|| PatchError::Dead(value.to_string()))
-            }
+            Some((_, _, NewValue::Result(op))) => Ok(self.position(graph, *op)),
             None => Err(PatchError::Dead(value.to_string())),
         }
     }
@@ -303,7 +298,7 @@ impl Patch {
     }
 
     fn type_of<'a>(&'a self, graph: &'a Graph, value: ValueId) -> Option<&'a Type> {
-        if let Some((_, ty)) = self.types.iter().rev().find(|(v, _)| *v == value) {
+        if let Some(ty) = self.types.get(&value) {
             return Some(ty);
         }
         graph.values.get(value).map(|v| &v.ty).or_else(|| self.values.get(value.index().wrapping_sub(self.first_value)).map(|v| &v.0))
@@ -327,12 +322,13 @@ impl Patch {
                 }
             }
         }
+        let erased: BTreeSet<OpId> = self.erased.iter().copied().collect();
         for &(old, new) in &self.replaced {
             let value = graph.values.get(old).ok_or_else(|| PatchError::Dead(old.to_string()))?;
             let made = self.defined_at(graph, new)?;
             for user in &value.uses {
                 if let Use::Operand { op, .. } = user
-                    && !self.erased.contains(op)
+                    && !erased.contains(op)
                     && made >= Moment::of(&graph.ops[*op])
                     && self.type_of(graph, new).is_some()
                     && !self.is_timeless(graph, new)
@@ -374,7 +370,7 @@ impl Patch {
         for (op, _) in &self.set_ops {
             alive(*op)?;
         }
-        let named = self.types.iter().map(|t| t.0).chain(self.ranges.iter().map(|r| r.0)).chain(self.locs.iter().map(|l| l.0));
+        let named = self.types.keys().copied().chain(self.ranges.iter().map(|r| r.0)).chain(self.locs.iter().map(|l| l.0));
         for value in named {
             if self.type_of(graph, value).is_none() {
                 return Err(PatchError::Dead(value.to_string()));
@@ -385,7 +381,7 @@ impl Patch {
                 return Err(PatchError::Dead(format!("constant {value}")));
             }
         }
-        self.check_erased(graph)
+        self.check_erased(graph, &erased)
     }
 
     fn is_timeless(&self, graph: &Graph, value: ValueId) -> bool {
@@ -395,23 +391,31 @@ impl Patch {
         }
     }
 
-    fn check_erased(&self, graph: &Graph) -> Result<(), PatchError> {
-        let replaced = |value: ValueId| self.replaced.iter().any(|(old, _)| *old == value);
+    fn check_erased(&self, graph: &Graph, erased: &BTreeSet<OpId>) -> Result<(), PatchError> {
+        let replaced: BTreeSet<ValueId> = self.replaced.iter().map(|(old, _)| *old).collect();
+        let rebound: BTreeSet<Use> = self
+            .operands
+            .iter()
+            .map(|&(op, operand, _)| Use::Operand { op, operand })
+            .chain(self.outputs.iter().map(|(index, _)| Use::Output(*index)))
+            .collect();
+        let newly_read: BTreeSet<ValueId> = self
+            .ops
+            .iter()
+            .flat_map(|(_, new)| new.operands.iter().flatten().copied())
+            .chain(self.operands.iter().filter_map(|(_, _, value)| *value))
+            .chain(self.outputs.iter().map(|(_, value)| *value))
+            .chain(self.replaced.iter().map(|(_, new)| *new))
+            .collect();
         for &op in &self.erased {
             let operation = graph.ops.get(op).ok_or_else(|| PatchError::Dead(op.to_string()))?;
-            for &result in operation.results.iter().filter(|r| !replaced(**r)) {
-                let still_read = graph.values[result].uses.iter().any(|user| match user {
-                    Use::Output(index) => !self.outputs.iter().any(|(i, _)| i == index),
-                    Use::Operand { op, operand } => {
-                        !self.erased.contains(op) && !self.operands.iter().any(|(o, i, _)| o == op && i == operand)
-                    }
+            for result in operation.results.iter().filter(|r| !replaced.contains(r)) {
+                let still_read = graph.values[*result].uses.iter().any(|user| {
+                    let by_erased = matches!(user, Use::Operand { op, .. } if erased.contains(op));
+                    !by_erased && !rebound.contains(user)
                 });
-                let newly_read = self.ops.iter().any(|(_, new)| new.operands.contains(&Some(result)))
-                    || self.operands.iter().any(|(_, _, v)| *v == Some(result))
-                    || self.outputs.iter().any(|(_, v)| *v == result)
-                    || self.replaced.iter().any(|(_, new)| *new == result);
-                if still_read || newly_read {
-                    return Err(PatchError::InUse(graph.value_name(result)));
+                if still_read || newly_read.contains(result) {
+                    return Err(PatchError::InUse(graph.value_name(*result)));
                 }
             }
         }
@@ -424,7 +428,7 @@ impl Patch {
         for (ty, loc, new) in self.values {
             let def = match new {
                 NewValue::Constant(constant) => ValueDef::Constant(module.add_constant(constant)),
-                NewValue::Result | NewValue::Unbound => ValueDef::Unbound,
+                NewValue::Result(_) | NewValue::Unbound => ValueDef::Unbound,
             };
             new_values.push(new_value(ty, def, loc));
         }
@@ -488,7 +492,7 @@ impl Patch {
             candidates.push(old);
         }
         for (old, new) in self.replaced {
-            redirect(graph, old, new, &applied.added);
+            redirect(graph, old, new, self.first_op);
             candidates.push(old);
         }
         for op in self.erased {
@@ -504,13 +508,13 @@ impl Patch {
 }
 
 /// Moves every use of `old` that the patch did not itself add over to `new`.
-fn redirect(graph: &mut Graph, old: ValueId, new: ValueId, added: &[OpId]) {
+fn redirect(graph: &mut Graph, old: ValueId, new: ValueId, first_added: usize) {
     if old == new {
         return;
     }
     let Some(value) = graph.values.get_mut(old) else { return };
     let (moved, kept): (Vec<Use>, Vec<Use>) =
-        std::mem::take(&mut value.uses).into_iter().partition(|u| !matches!(u, Use::Operand { op, .. } if added.contains(op)));
+        std::mem::take(&mut value.uses).into_iter().partition(|u| !matches!(u, Use::Operand { op, .. } if op.index() >= first_added));
     value.uses = kept;
     for user in moved {
         match user {

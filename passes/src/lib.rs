@@ -12,6 +12,7 @@ mod defaults;
 mod docs;
 mod fold;
 mod fuse;
+mod layout;
 mod manager;
 mod pipeline;
 pub mod quantize;

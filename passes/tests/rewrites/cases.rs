@@ -9,7 +9,7 @@ use octet_ir::{Diagnostic, Module, text};
 use octet_passes::{Monitor, Pipeline, Settings};
 
 /// Folders of passes that keep a model's numbers. (`quantize` has a runner of its own.)
-const FOLDERS: [&str; 6] = ["canonicalize", "cse", "dce", "fold", "fuse", "pipeline"];
+const FOLDERS: [&str; 7] = ["canonicalize", "cse", "dce", "fold", "fuse", "layout", "pipeline"];
 
 #[derive(Default)]
 struct Notes(Vec<Diagnostic>);

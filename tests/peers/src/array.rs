@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Seek};
+use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
-use npyz::npz::{NpzArchive, NpzWriter};
 use npyz::{AutoSerialize, Deserialize, NpyFile, Order, WriterBuilder};
 
 /// Element type of an [`Array`].
@@ -120,11 +119,13 @@ impl Array {
 pub fn read_npz(path: &Path) -> Result<BTreeMap<String, Array>, String> {
     let told = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
     let file = File::open(path).map_err(|e| told(&e))?;
-    let mut archive = NpzArchive::new(BufReader::new(file)).map_err(|e| told(&e))?;
-    let names: Vec<String> = archive.array_names().map(ToOwned::to_owned).collect();
+    let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(|e| told(&e))?;
     let mut arrays = BTreeMap::new();
-    for name in names {
-        let npy = archive.by_name(&name).map_err(|e| told(&e))?.ok_or_else(|| told(&"an entry vanished"))?;
+    for index in 0..archive.len() {
+        let entry = archive.by_index(index).map_err(|e| told(&e))?;
+        let entry_name = entry.name().map_err(|e| told(&e))?.into_owned();
+        let Some(name) = entry_name.strip_suffix(".npy").map(ToOwned::to_owned) else { continue };
+        let npy = NpyFile::new(entry).map_err(|e| told(&e))?;
         let array = read_npy(npy).map_err(|e| told(&format!("{name}: {e}")))?;
         arrays.insert(name, array);
     }
@@ -180,46 +181,42 @@ fn read_npy<R: Read>(npy: NpyFile<R>) -> Result<Array, String> {
 pub fn write_npz(path: &Path, arrays: &BTreeMap<String, Array>) -> Result<(), String> {
     let told = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
     let file = File::create(path).map_err(|e| told(&e))?;
-    let mut npz = NpzWriter::new(BufWriter::new(file));
+    let mut npz = zip::ZipWriter::new(BufWriter::new(file));
+    let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     for (name, array) in arrays {
-        write_npy(&mut npz, name, array).map_err(|e| told(&format!("{name}: {e}")))?;
+        npz.start_file(format!("{name}.npy"), options).map_err(|e| told(&e))?;
+        write_npy(&mut npz, array).map_err(|e| told(&format!("{name}: {e}")))?;
     }
-    Ok(())
+    npz.finish().map_err(|e| told(&e))?.flush().map_err(|e| told(&e))
 }
 
-fn write_npy<W: std::io::Write + Seek>(npz: &mut NpzWriter<W>, name: &str, array: &Array) -> Result<(), String> {
+fn write_npy(out: &mut impl Write, array: &Array) -> Result<(), String> {
     let shape: Vec<u64> = array.shape.iter().map(|&n| n as u64).collect();
-    fn all<W: std::io::Write + Seek, T: AutoSerialize, const N: usize>(
-        npz: &mut NpzWriter<W>,
-        name: &str,
+    fn all<T: AutoSerialize, const N: usize>(
+        out: &mut impl Write,
         shape: &[u64],
         bytes: &[u8],
         from: fn([u8; N]) -> T,
     ) -> Result<(), String> {
-        let mut writer = npz
-            .array(name, npyz::zip::write::FileOptions::default())
-            .map_err(|e| e.to_string())?
-            .default_dtype()
-            .shape(shape)
-            .begin_nd()
-            .map_err(|e| e.to_string())?;
+        let options = npyz::WriteOptions::new().default_dtype().shape(shape);
+        let mut writer = options.writer(out).begin_nd().map_err(|e| e.to_string())?;
         writer.extend(bytes.as_chunks().0.iter().map(|c| from(*c))).map_err(|e| e.to_string())?;
         writer.finish().map_err(|e| e.to_string())
     }
     let b = &array.bytes;
     match array.element {
-        Element::Bool => all(npz, name, &shape, b, |[v]: [u8; 1]| v != 0),
-        Element::I8 => all(npz, name, &shape, b, i8::from_le_bytes),
-        Element::U8 => all(npz, name, &shape, b, u8::from_le_bytes),
-        Element::I16 => all(npz, name, &shape, b, i16::from_le_bytes),
-        Element::U16 => all(npz, name, &shape, b, u16::from_le_bytes),
-        Element::I32 => all(npz, name, &shape, b, i32::from_le_bytes),
-        Element::U32 => all(npz, name, &shape, b, u32::from_le_bytes),
-        Element::I64 => all(npz, name, &shape, b, i64::from_le_bytes),
-        Element::U64 => all(npz, name, &shape, b, u64::from_le_bytes),
+        Element::Bool => all(out, &shape, b, |[v]: [u8; 1]| v != 0),
+        Element::I8 => all(out, &shape, b, i8::from_le_bytes),
+        Element::U8 => all(out, &shape, b, u8::from_le_bytes),
+        Element::I16 => all(out, &shape, b, i16::from_le_bytes),
+        Element::U16 => all(out, &shape, b, u16::from_le_bytes),
+        Element::I32 => all(out, &shape, b, i32::from_le_bytes),
+        Element::U32 => all(out, &shape, b, u32::from_le_bytes),
+        Element::I64 => all(out, &shape, b, i64::from_le_bytes),
+        Element::U64 => all(out, &shape, b, u64::from_le_bytes),
         Element::F16 => Err("elements of type f16".into()),
-        Element::F32 => all(npz, name, &shape, b, f32::from_le_bytes),
-        Element::F64 => all(npz, name, &shape, b, f64::from_le_bytes),
+        Element::F32 => all(out, &shape, b, f32::from_le_bytes),
+        Element::F64 => all(out, &shape, b, f64::from_le_bytes),
     }
 }
 
