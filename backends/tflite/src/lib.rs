@@ -27,6 +27,8 @@ use serde::Deserialize;
 pub struct WriteOptions {
     /// Leave out names of tensors and graphs; inputs and outputs keep theirs where no signature names them.
     pub strip_names: bool,
+    /// Leave out names of constants, which tell a reader of the file where weights came from and serve no runtime.
+    pub strip_constant_names: bool,
     /// Write the ranges that values carry as `min` and `max`: for files that another quantizer reads.
     pub ranges: bool,
     /// Bytes of constants from which on they go behind the flatbuffer, whose offsets have 31 bits; `None` is nearly 2 GiB.

@@ -1,6 +1,6 @@
 //! From a [`Module`] to a file: tensors, operators, graphs, signatures, metadata, buffers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use flatbuffers::WIPOffset;
@@ -26,15 +26,18 @@ const LARGE_OPTIONS: usize = 1 << 16;
 pub(crate) fn write(module: &Module, options: &WriteOptions) -> Result<Encoded, Diagnostics> {
     let inline = options.largest_flatbuffer.unwrap_or(LARGEST_FLATBUFFER);
     let outside = payload(module) > inline;
-    let mut writer = Writer::new(module, options, outside.then_some(0));
-    let head = writer.run()?;
+    let mut survey = Writer::new(module, options, Packer::survey(), outside.then_some(0));
+    survey.run()?;
+    let leaves = survey.packer.into_leaves();
     if !outside {
-        return Ok(Encoded::new(vec![head]));
+        // Room for the tables is a guess; the builder grows.
+        let packer = Packer::new(leaves, payload(module) + 4096);
+        return Ok(Encoded::new(vec![Writer::new(module, options, packer, None).run()?]));
     }
     // Offsets count from the start of the file, and the flatbuffer's length does not depend on them: a second run knows it.
-    let mut writer = Writer::new(module, options, Some(head.len()));
-    let head = writer.run()?;
-    let mut parts = vec![head];
+    let length = Writer::new(module, options, Packer::new(leaves.clone(), 4096), Some(0)).run()?.len();
+    let mut writer = Writer::new(module, options, Packer::new(leaves, length), Some(length));
+    let mut parts = vec![writer.run()?];
     parts.append(&mut writer.tail);
     Ok(Encoded::new(parts))
 }
@@ -73,13 +76,13 @@ struct Writer<'m, 'f> {
 }
 
 impl<'m, 'f> Writer<'m, 'f> {
-    fn new(module: &'m Module, options: &'m WriteOptions, outside: Option<usize>) -> Self {
+    /// A writer of the whole file, or of one whose constants lie behind a flatbuffer of `outside` bytes.
+    fn new(module: &'m Module, options: &'m WriteOptions, packer: Packer<'f>, outside: Option<usize>) -> Self {
         let mark_ranks = module.graphs().any(|(_, g)| g.values().any(|(_, v)| !v.ty().shape.is_ranked()));
-        let capacity = if outside.is_some() { 0 } else { payload(module) };
         Self {
             module,
             options,
-            packer: Packer::with_capacity(capacity + 4096),
+            packer,
             buffers: Buffers::new(),
             codes: Vec::new(),
             code_index: HashMap::new(),
@@ -91,10 +94,11 @@ impl<'m, 'f> Writer<'m, 'f> {
     }
 
     fn run(&mut self) -> Result<Bytes, Diagnostics> {
-        // What needs the largest alignment lies at the end of the file, so that small things fill no gaps between.
+        // What needs the largest alignment comes first, when there is most to fill the gaps with.
         let tensors: Vec<Tensors> = self.module.graphs().map(|(_, g)| Tensors::plan(g, self.module, &mut self.buffers)).collect();
         let metadata: Vec<u32> = self.module.metadata.iter().map(|m| self.metadata_buffer(&m.bytes)).collect();
-        let buffers = self.write_buffers();
+        let buffers = self.write_buffers(&metadata);
+        self.packer.flush();
         let graphs: Offsets<fb::SubGraph<'f>> =
             self.module.graphs().zip(&tensors).map(|((id, graph), tensors)| self.graph(id, graph, tensors)).collect();
         if !self.problems.is_empty() {
@@ -113,8 +117,7 @@ impl<'m, 'f> Writer<'m, 'f> {
             signature_defs: (!signatures.is_empty()).then(|| self.packer.tables(&signatures)),
             ..Default::default()
         };
-        let packer = std::mem::take(&mut self.packer);
-        Ok(packer.finish_model(&args))
+        Ok(self.packer.finish_model(&args))
     }
 
     /// Metadata without bytes names the empty buffer.
@@ -122,20 +125,21 @@ impl<'m, 'f> Writer<'m, 'f> {
         if bytes.is_empty() { 0 } else { self.buffers.bytes(bytes) }
     }
 
-    fn write_buffers(&mut self) -> Offsets<fb::Buffer<'f>> {
-        let metadata: Vec<&Bytes> = self.module.metadata.iter().map(|m| &m.bytes).collect();
+    /// Metadata stays in the flatbuffer: not every reader of it knows of anything behind.
+    fn write_buffers(&mut self, metadata: &[u32]) -> Offsets<fb::Buffer<'f>> {
+        let metadata: HashSet<usize> = metadata.iter().filter_map(|b| usize::try_from(*b).ok()).collect();
         let all = self.buffers.all().to_vec();
         let mut tables = Vec::with_capacity(all.len());
         for (index, bytes) in all.iter().enumerate() {
             let args = match self.next_offset {
                 _ if index == 0 => fb::BufferArgs::default(),
-                Some(offset) if !bytes.is_empty() && !metadata.contains(&bytes) => {
+                Some(offset) if !bytes.is_empty() && !metadata.contains(&index) => {
                     self.put_outside(bytes);
                     fb::BufferArgs { data: None, offset: offset as u64, size: bytes.len() as u64 }
                 }
                 _ => fb::BufferArgs { data: Some(self.packer.aligned_bytes(bytes)), ..Default::default() },
             };
-            tables.push(fb::Buffer::create(&mut self.packer.fbb, &args));
+            tables.push(self.packer.table(|fbb| fb::Buffer::create(fbb, &args)));
         }
         tables
     }
@@ -156,12 +160,21 @@ impl<'m, 'f> Writer<'m, 'f> {
     }
 
     fn graph(&mut self, id: GraphId, graph: &Graph, tensors: &Tensors) -> WIPOffset<fb::SubGraph<'f>> {
-        let keep_names = |value: ValueId| {
-            // Without a signature, names are how a program finds inputs and outputs.
-            let is_border = graph.inputs().contains(&value) || graph.outputs().contains(&value);
-            !self.options.strip_names || (is_border && !self.module.signatures.iter().any(|s| s.graph == id))
+        // Without a signature, names are how a program finds inputs and outputs.
+        let mut sought = vec![false; graph.value_capacity()];
+        if !self.module.signatures.iter().any(|s| s.graph == id) {
+            for value in graph.inputs().iter().chain(graph.outputs()) {
+                if let Some(slot) = sought.get_mut(value.index()) {
+                    *slot = true;
+                }
+            }
+        }
+        let keep_name = |value: ValueId| {
+            let is_constant = matches!(graph.value(value).def(), ValueDef::Constant(_));
+            let is_stripped = self.options.strip_names || (is_constant && self.options.strip_constant_names);
+            !is_stripped || sought.get(value.index()) == Some(&true)
         };
-        let named: Vec<bool> = tensors.order.iter().map(|v| keep_names(*v)).collect();
+        let named: Vec<bool> = tensors.order.iter().map(|v| keep_name(*v)).collect();
         let mut tables: Offsets<fb::Tensor<'f>> = Vec::with_capacity(tensors.len());
         for ((index, &value), named) in tensors.order.iter().enumerate().zip(named) {
             tables.push(self.tensor(graph, index, value, named, tensors));
@@ -181,7 +194,7 @@ impl<'m, 'f> Writer<'m, 'f> {
             tensors: Some(self.packer.tables(&tables)),
             ..Default::default()
         };
-        fb::SubGraph::create(&mut self.packer.fbb, &args)
+        self.packer.table(|fbb| fb::SubGraph::create(fbb, &args))
     }
 
     fn tensor(&mut self, graph: &Graph, index: usize, id: ValueId, named: bool, tensors: &Tensors) -> WIPOffset<fb::Tensor<'f>> {
@@ -203,14 +216,14 @@ impl<'m, 'f> Writer<'m, 'f> {
             has_rank: self.mark_ranks && ty.shape.is_ranked(),
             ..Default::default()
         };
-        fb::Tensor::create(&mut self.packer.fbb, &args)
+        self.packer.table(|fbb| fb::Tensor::create(fbb, &args))
     }
 
     /// A constant that no value of the graph stands for: scales of blocks.
     fn plain_tensor(&mut self, ty: &Type, buffer: u32) -> WIPOffset<fb::Tensor<'f>> {
         let shape = self.shape(&ty.shape, String::new);
         let args = fb::TensorArgs { shape, type_: tensor_type(ty.elem), buffer, has_rank: self.mark_ranks, ..Default::default() };
-        fb::Tensor::create(&mut self.packer.fbb, &args)
+        self.packer.table(|fbb| fb::Tensor::create(fbb, &args))
     }
 
     fn shape(&mut self, shape: &Shape, name: impl FnOnce() -> String) -> Option<WIPOffset<flatbuffers::Vector<'f, i32>>> {
@@ -249,7 +262,7 @@ impl<'m, 'f> Writer<'m, 'f> {
             (Some(_), Some(block)) => {
                 let details =
                     fb::BlockwiseQuantizationArgs { scales: block.scales, zero_points: block.zero_points, block_size: block.size };
-                let details = fb::BlockwiseQuantization::create(&mut self.packer.fbb, &details);
+                let details = self.packer.table(|fbb| fb::BlockwiseQuantization::create(fbb, &details));
                 args.details_type = fb::QuantizationDetails::BlockwiseQuantization;
                 args.details = Some(WIPOffset::new(details.value()));
             }
@@ -280,14 +293,14 @@ impl<'m, 'f> Writer<'m, 'f> {
                     }
                 }
             };
-            dims.push(fb::DimensionMetadata::create(&mut self.packer.fbb, &args));
+            dims.push(self.packer.table(|fbb| fb::DimensionMetadata::create(fbb, &args)));
         }
         let args = fb::SparsityParametersArgs {
             traversal_order: Some(self.packer.ints(&sparsity.traversal_order)),
             block_map: (!sparsity.block_map.is_empty()).then(|| self.packer.ints(&sparsity.block_map)),
             dim_metadata: Some(self.packer.tables(&dims)),
         };
-        fb::SparsityParameters::create(&mut self.packer.fbb, &args)
+        self.packer.table(|fbb| fb::SparsityParameters::create(fbb, &args))
     }
 
     /// A vector of indices in the width that it had, or a wider one that it needs.
@@ -297,18 +310,18 @@ impl<'m, 'f> Writer<'m, 'f> {
         match (bits, narrow, medium) {
             (8, Some(values), _) => {
                 let values = Some(self.packer.fbb.create_vector(&values));
-                let table = fb::Uint8Vector::create(&mut self.packer.fbb, &fb::Uint8VectorArgs { values });
+                let table = self.packer.table(|fbb| fb::Uint8Vector::create(fbb, &fb::Uint8VectorArgs { values }));
                 (fb::SparseIndexVector::Uint8Vector, WIPOffset::new(table.value()))
             }
             (8 | 16, _, Some(values)) => {
                 // The format aligns these to 4 bytes, which the length before them does.
                 let values = Some(self.packer.fbb.create_vector(&values));
-                let table = fb::Uint16Vector::create(&mut self.packer.fbb, &fb::Uint16VectorArgs { values });
+                let table = self.packer.table(|fbb| fb::Uint16Vector::create(fbb, &fb::Uint16VectorArgs { values }));
                 (fb::SparseIndexVector::Uint16Vector, WIPOffset::new(table.value()))
             }
             _ => {
                 let values = Some(self.packer.ints(values));
-                let table = fb::Int32Vector::create(&mut self.packer.fbb, &fb::Int32VectorArgs { values });
+                let table = self.packer.table(|fbb| fb::Int32Vector::create(fbb, &fb::Int32VectorArgs { values }));
                 (fb::SparseIndexVector::Int32Vector, WIPOffset::new(table.value()))
             }
         }
@@ -360,7 +373,7 @@ impl<'m, 'f> Writer<'m, 'f> {
             (Some(bytes), _) => args.custom_options = Some(self.packer.bytes(bytes)),
             (None, _) => {}
         }
-        fb::Operator::create(&mut self.packer.fbb, &args)
+        self.packer.table(|fbb| fb::Operator::create(fbb, &args))
     }
 
     fn problem(&mut self, code: &'static str, graph: &Graph, index: usize, op: &Op, message: String) {
@@ -398,7 +411,7 @@ impl<'m, 'f> Writer<'m, 'f> {
                 version,
                 builtin_code,
             };
-            tables.push(fb::OperatorCode::create(&mut self.packer.fbb, &args));
+            tables.push(self.packer.table(|fbb| fb::OperatorCode::create(fbb, &args)));
         }
         tables
     }
@@ -415,7 +428,7 @@ impl<'m, 'f> Writer<'m, 'f> {
                         name: Some(self.packer.string(name)),
                         tensor_index: u32::try_from(tensors.index(value)).unwrap_or(0),
                     };
-                    maps.push(fb::TensorMap::create(&mut self.packer.fbb, &args));
+                    maps.push(self.packer.table(|fbb| fb::TensorMap::create(fbb, &args)));
                 }
                 self.packer.tables(&maps)
             };
@@ -427,7 +440,7 @@ impl<'m, 'f> Writer<'m, 'f> {
                 subgraph_index: u32::try_from(signature.graph.index()).unwrap_or(0),
                 ..Default::default()
             };
-            tables.push(fb::SignatureDef::create(&mut self.packer.fbb, &args));
+            tables.push(self.packer.table(|fbb| fb::SignatureDef::create(fbb, &args)));
         }
         tables
     }
@@ -436,7 +449,7 @@ impl<'m, 'f> Writer<'m, 'f> {
         let mut tables = Vec::with_capacity(buffers.len());
         for (entry, &buffer) in self.module.metadata.iter().zip(buffers) {
             let args = fb::MetadataArgs { name: Some(self.packer.string(&entry.name)), buffer };
-            tables.push(fb::Metadata::create(&mut self.packer.fbb, &args));
+            tables.push(self.packer.table(|fbb| fb::Metadata::create(fbb, &args)));
         }
         tables
     }

@@ -193,8 +193,8 @@ pub(crate) fn options(op: &Op, packer: &mut Packer<'_>) -> Result<Option<Options
     /// Writes an options table from its arguments.
     macro_rules! table {
         ($table:ident, $args:ident { $($field:ident : $value:expr),* $(,)? }) => {{
-            let args = fb::$args { $($field: $value),*, ..Default::default() };
-            let offset = fb::$table::create(&mut packer.fbb, &args);
+            let args = fb::$args { $($field: $value),* };
+            let offset = packer.table(|fbb| fb::$table::create(fbb, &args));
             Some((fb::BuiltinOptions::$table, WIPOffset::new(offset.value())))
         }};
     }
@@ -364,7 +364,12 @@ pub(crate) fn options(op: &Op, packer: &mut Packer<'_>) -> Result<Option<Options
         Op::DepthToSpace(o) => table!(DepthToSpaceOptions, DepthToSpaceOptionsArgs { block_size: int(o.block_size)? }),
         Op::ResizeBilinear(o) => table!(
             ResizeBilinearOptions,
-            ResizeBilinearOptionsArgs { align_corners: o.align_corners, half_pixel_centers: o.half_pixel_centers }
+            ResizeBilinearOptionsArgs {
+                new_height: 0,
+                new_width: 0,
+                align_corners: o.align_corners,
+                half_pixel_centers: o.half_pixel_centers
+            }
         ),
         Op::ResizeNearestNeighbor(o) => table!(
             ResizeNearestNeighborOptions,
@@ -524,7 +529,7 @@ fn conv_3d(
         dilation_w_factor: int(dilation[2])?,
         fused_activation_function: activation(fused),
     };
-    let offset = fb::Conv3DOptions::create(&mut packer.fbb, &args);
+    let offset = packer.table(|fbb| fb::Conv3DOptions::create(fbb, &args));
     Ok(Some((fb::BuiltinOptions::Conv3DOptions, WIPOffset::new(offset.value()))))
 }
 
