@@ -5,7 +5,7 @@
 //!
 //! This crate never reads or writes files: data sets come through [`octet_plugin::DataSource`], reproducers are handed back.
 
-mod calibrate;
+pub mod calibrate;
 mod clamp;
 mod cleanup;
 mod defaults;

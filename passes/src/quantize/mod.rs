@@ -1,8 +1,8 @@
 //! Quantization: annotate, solve, materialise.
 //!
 //! Ranges stand on values (written by `calibrate`, or pinned in the text form). [`rules`] says what each kernel wants, [`solve`] decides what
-//! is computed in integers and which scales are shared, [`materialise`] changes types and constants in one patch per graph. What was
-//! done, and what was not and why, is a [`Report`].
+//! is computed in integers and which scales are shared, [`materialise`] changes types and constants in one patch per graph. The modes that
+//! change constants only are in [`weight_only`]. What was done, and what was not and why, is a [`Report`].
 //!
 //! Nothing here runs a model: ranges that are missing are reported, never guessed.
 
@@ -16,6 +16,7 @@ mod recurrent;
 mod report;
 mod rules;
 mod solve;
+mod weight_only;
 mod weights;
 
 use octet_ir::{Diagnostic, Diagnostics, Module};
@@ -58,10 +59,14 @@ impl Pass for Quantize {
 /// that cannot have the type asked for.
 pub fn quantize(module: &mut Module, options: &QuantizeOptions, may: &mut dyn FnMut(&str) -> bool) -> Result<Report, Diagnostics> {
     options.check()?;
-    let Some(width) = options.mode.width() else {
-        return Err(Diagnostic::error("QNT006", format!("mode {} is not built", options.mode.name())).into());
-    };
-    integer(module, options, width, may)
+    let mut report = Report::new(options.mode);
+    match options.mode {
+        Mode::DynamicRange => weight_only::dynamic_range(module, options.runtime, &mut report, may)?,
+        Mode::Float16 => weight_only::float16(module, &mut report, may)?,
+        Mode::Int8 | Mode::Int8Only => report = integer(module, options, Width::I8, may)?,
+        Mode::Int16x8 => report = integer(module, options, Width::I16, may)?,
+    }
+    Ok(report)
 }
 
 fn integer(module: &mut Module, options: &QuantizeOptions, width: Width, may: &mut dyn FnMut(&str) -> bool) -> Result<Report, Diagnostics> {

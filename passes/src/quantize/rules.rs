@@ -8,7 +8,7 @@
 //! LiteRT's and TFLite Micro's kernels. No rule lives anywhere else.
 
 use octet_ir::Op;
-use octet_ir::ops::{Activation, BinaryKind, PoolKind, ReduceKind, UnaryKind, WeightsFormat};
+use octet_ir::ops::{Activation, BinaryKind, LstmKernel, PoolKind, ReduceKind, UnaryKind, WeightsFormat};
 
 use super::params::{Params, Width};
 
@@ -349,30 +349,35 @@ pub struct HybridWeight {
     pub operand: usize,
     /// Axis of per-axis scales; `None` where the kernel takes one scale for the tensor.
     pub axis: Option<usize>,
+    /// The kernel also takes one scale for the whole tensor.
+    pub takes_one_scale: bool,
     /// The operation has the attribute `asymmetric_quantize_inputs`, which the converter sets.
     pub asymmetric_inputs: bool,
 }
 
 /// Weights that an operation's float kernel takes in int8 (LiteRT's hybrid kernels). Empty for operations that have none.
 pub fn hybrid_weights(op: &Op) -> Vec<HybridWeight> {
-    let one = |operand, axis, asymmetric_inputs| vec![HybridWeight { operand, axis, asymmetric_inputs }];
+    let one = |axis, takes_one_scale, asymmetric_inputs| vec![HybridWeight { operand: 1, axis, takes_one_scale, asymmetric_inputs }];
     let several = |range: &[std::ops::RangeInclusive<usize>]| {
         let operands = range.iter().cloned().flatten();
-        operands.map(|operand| HybridWeight { operand, axis: None, asymmetric_inputs: true }).collect()
+        operands.map(|operand| HybridWeight { operand, axis: None, takes_one_scale: true, asymmetric_inputs: true }).collect()
     };
     match op {
-        Op::Conv2d(_) => one(1, Some(0), false),
-        Op::DepthwiseConv2d(_) => one(1, Some(3), false),
-        Op::TransposeConv(_) => one(1, Some(0), false),
-        Op::FullyConnected(o) if o.weights_format == WeightsFormat::Default => one(1, Some(0), true),
+        Op::Conv2d(_) => one(Some(0), true, false),
+        // These look up a scale per channel, whatever there is.
+        Op::DepthwiseConv2d(_) => one(Some(3), false, false),
+        Op::TransposeConv(_) => one(Some(0), false, false),
+        Op::FullyConnected(o) if o.weights_format == WeightsFormat::Default => one(Some(0), true, true),
         Op::FullyConnected(_) => Vec::new(),
         // The right side's columns become rows only when the kernel need not transpose it.
-        Op::BatchMatmul(_) => one(1, None, true),
-        Op::EmbeddingLookup(_) => one(1, Some(0), false),
-        Op::Svdf(_) => one(1, None, true),
-        Op::UnidirectionalSequenceLstm(_) | Op::Lstm(_) => several(&[1..=8, 9..=11, 16..=16]),
-        Op::BidirectionalSequenceLstm(_) => several(&[1..=11, 16..=16, 18..=28, 33..=33]),
-        Op::Rnn(_) | Op::UnidirectionalSequenceRnn(_) => several(&[1..=2]),
+        Op::BatchMatmul(_) => one(None, true, true),
+        Op::EmbeddingLookup(_) => one(Some(0), true, false),
+        Op::UnidirectionalSequenceLstm(_) => several(&[1..=11, 16..=16]),
+        Op::Lstm(o) if o.kernel_type == LstmKernel::Full => several(&[1..=11, 16..=16]),
+        // The five-operand cell has no such kernel.
+        Op::Lstm(_) => Vec::new(),
+        Op::BidirectionalSequenceLstm(_) => several(&[1..=11, 16..=16, 18..=28, 33..=33, 40..=47]),
+        Op::Svdf(_) | Op::Rnn(_) | Op::UnidirectionalSequenceRnn(_) => several(&[1..=2]),
         Op::BidirectionalSequenceRnn(_) => several(&[1..=2, 4..=5]),
         Op::Conv3d(_)
         | Op::Conv3dTranspose(_)

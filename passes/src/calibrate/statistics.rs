@@ -1,0 +1,163 @@
+//! What is gathered of a tensor while a model runs: extremes, and counts of values between them.
+//!
+//! Everything merges exactly (minimum, maximum, sums of integers), so that the result does not depend on how many threads gathered it.
+
+use crate::quantize::Bounds;
+
+/// Bins of a histogram.
+const BINS: usize = 2048;
+
+/// Smallest and largest value so far, and whether one was not finite.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Extremes {
+    lo: f32,
+    hi: f32,
+    finite: bool,
+}
+
+impl Default for Extremes {
+    fn default() -> Self {
+        Self { lo: f32::INFINITY, hi: f32::NEG_INFINITY, finite: true }
+    }
+}
+
+impl Extremes {
+    /// Adds values; answers whether all of them are finite.
+    pub(super) fn add(&mut self, values: &[f32]) -> bool {
+        const LANES: usize = 16;
+        let (mut lo, mut hi, mut poison) = ([self.lo; LANES], [self.hi; LANES], [0.0f32; LANES]);
+        let (chunks, rest) = values.as_chunks::<LANES>();
+        for chunk in chunks {
+            for lane in 0..LANES {
+                let v = chunk[lane];
+                lo[lane] = if v < lo[lane] { v } else { lo[lane] };
+                hi[lane] = if v > hi[lane] { v } else { hi[lane] };
+                // Zero for every finite value, NaN for the others.
+                poison[lane] += v * 0.0;
+            }
+        }
+        for (lane, &v) in rest.iter().enumerate() {
+            lo[lane] = if v < lo[lane] { v } else { lo[lane] };
+            hi[lane] = if v > hi[lane] { v } else { hi[lane] };
+            poison[lane] += v * 0.0;
+        }
+        self.lo = lo.into_iter().fold(self.lo, f32::min);
+        self.hi = hi.into_iter().fold(self.hi, f32::max);
+        let finite = poison.into_iter().all(|p| p == 0.0);
+        self.finite &= finite;
+        finite
+    }
+
+    /// Adds what another thread gathered.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.lo = self.lo.min(other.lo);
+        self.hi = self.hi.max(other.hi);
+        self.finite &= other.finite;
+    }
+
+    /// The range; `None` when nothing was seen or something was not finite.
+    pub(super) fn bounds(&self) -> Option<Bounds> {
+        if self.finite { Bounds::new(self.lo, self.hi) } else { None }
+    }
+}
+
+/// Counts of values in equal bins between two extremes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Histogram {
+    counts: Vec<u64>,
+}
+
+impl Histogram {
+    pub(super) fn new() -> Self {
+        Self { counts: vec![0; BINS] }
+    }
+
+    /// Counts values, all of which lie within `bounds`.
+    pub(super) fn add(&mut self, values: &[f32], bounds: Bounds) {
+        let width = bounds.hi - bounds.lo;
+        let factor = if width > 0.0 && width.is_finite() { BINS as f32 / width } else { 0.0 };
+        for &v in values {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; negative and NaN give 0")]
+            let bin = ((v - bounds.lo) * factor) as usize;
+            self.counts[bin.min(BINS - 1)] += 1;
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| *a += b);
+    }
+
+    /// How many values there are.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The middle of each bin that is not empty, with its count, in rising order.
+    pub fn bins(&self, bounds: Bounds) -> impl DoubleEndedIterator<Item = (f64, u64)> + '_ {
+        let (lo, step) = (f64::from(bounds.lo), (f64::from(bounds.hi) - f64::from(bounds.lo)) / BINS as f64);
+        let middles = self.counts.iter().enumerate().map(move |(i, &count)| (lo + (i as f64 + 0.5) * step, count));
+        middles.filter(|(_, count)| *count > 0)
+    }
+
+    /// The lower edge of the bin below which at most `count` values lie.
+    pub(super) fn lower_edge(&self, bounds: Bounds, count: u64) -> f64 {
+        self.edge(bounds, count, self.counts.iter()).0
+    }
+
+    /// The upper edge of the bin above which at most `count` values lie.
+    pub(super) fn upper_edge(&self, bounds: Bounds, count: u64) -> f64 {
+        let (from_above, _) = self.edge(bounds, count, self.counts.iter().rev());
+        f64::from(bounds.hi) - (from_above - f64::from(bounds.lo))
+    }
+
+    fn edge<'a>(&self, bounds: Bounds, count: u64, counts: impl Iterator<Item = &'a u64>) -> (f64, u64) {
+        let (lo, step) = (f64::from(bounds.lo), (f64::from(bounds.hi) - f64::from(bounds.lo)) / BINS as f64);
+        let mut seen = 0;
+        for (index, &here) in counts.enumerate() {
+            if seen + here > count {
+                return (lo + index as f64 * step, seen);
+            }
+            seen += here;
+        }
+        (lo, seen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extremes_of_any_length() {
+        for length in [1, 15, 16, 17, 100] {
+            let values: Vec<f32> = (0..length).map(|i| ((i * 7919) % 101) as f32 - 50.0).collect();
+            let mut extremes = Extremes::default();
+            assert!(extremes.add(&values));
+            assert_eq!(extremes.bounds(), Bounds::of(&values), "{length}");
+        }
+        assert_eq!(Extremes::default().bounds(), None);
+    }
+
+    #[test]
+    fn what_is_not_finite_is_noticed_anywhere() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for at in [0, 15, 16, 18] {
+                let mut values = [1.0f32; 19];
+                values[at] = bad;
+                let mut extremes = Extremes::default();
+                assert!(!extremes.add(&values), "{bad} at {at}");
+                assert_eq!(extremes.bounds(), None);
+            }
+        }
+    }
+
+    #[test]
+    fn edges_leave_out_no_more_than_asked() {
+        let bounds = Bounds { lo: 0.0, hi: 2048.0 };
+        let mut histogram = Histogram::new();
+        histogram.add(&[0.5, 10.5, 11.5, 2000.5, 2048.0], bounds);
+        assert_eq!((histogram.lower_edge(bounds, 0), histogram.upper_edge(bounds, 0)), (0.0, 2048.0));
+        assert_eq!((histogram.lower_edge(bounds, 1), histogram.upper_edge(bounds, 1)), (10.0, 2001.0));
+        assert_eq!(histogram.total(), 5);
+    }
+}

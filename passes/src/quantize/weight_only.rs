@@ -1,0 +1,270 @@
+//! The modes that change constants only: dynamic-range and float16.
+//!
+//! *Dynamic-range*: weights in int8, symmetric, per axis where the float kernel takes that; activations stay float and the kernel quantizes
+//! them when it runs. *float16*: constants in half precision, each behind a DEQUANTIZE.
+//!
+//! Both are done where they make the file smaller, and only there: quantization parameters and operators cost bytes too. What is left
+//! alone is reported with the figures.
+
+use std::collections::BTreeSet;
+
+use half::f16;
+use octet_ir::{
+    Constant, Diagnostic, Diagnostics, ElementType, EntityId, Graph, GraphId, Loc, Module, Op, OpId, Operation, Patch, Type, Use, ValueDef,
+    ValueId, ops,
+};
+
+use super::options::Runtime;
+use super::report::{OpReport, Report, Status, TensorReport, at_value};
+use super::rules::{HybridWeight, hybrid_weights};
+use super::weights;
+
+/// Bytes that quantization parameters take besides their vectors: a table, an offset in the tensor, alignment.
+const PARAMETERS: usize = 36;
+/// Bytes that a DEQUANTIZE and its result take: an operator with two vectors, a tensor, their offsets.
+const DEQUANTIZE: usize = 80;
+
+/// Quantizes weights to int8 where that saves bytes.
+pub(super) fn dynamic_range(
+    module: &mut Module,
+    runtime: Runtime,
+    report: &mut Report,
+    may: &mut dyn FnMut(&str) -> bool,
+) -> Result<(), Diagnostics> {
+    if runtime != Runtime::Litert {
+        let message = "TFLite Micro has no kernels with int8 weights and float activations";
+        return Err(Diagnostic::error("QNT007", message).with_help("use int8 or int8-only, or runtime = litert").into());
+    }
+    for id in module.graph_ids() {
+        let mut lengths = BTreeSet::new();
+        for op_id in module.graph(id).op_ids() {
+            let patch = weights_of(module, id, op_id, &mut lengths, report);
+            if let Some(patch) = patch {
+                if !may(module.graph(id).op(op_id).op().mnemonic()) {
+                    return Ok(());
+                }
+                apply(patch, module, id)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn apply(patch: Patch, module: &mut Module, id: GraphId) -> Result<(), Diagnostics> {
+    let refused = |e| Diagnostics::from(Diagnostic::error("QNT099", format!("quantization of a weight was refused: {e}")));
+    patch.apply(module, id).map(drop).map_err(refused)
+}
+
+fn describe(graph: &Graph, op_id: OpId, op: &Operation, status: Status, reason: Option<String>) -> OpReport {
+    OpReport {
+        graph: graph.name().to_owned(),
+        index: graph.ops().position(|(id, _)| id == op_id).unwrap_or(op_id.index()),
+        name: op.op().mnemonic().to_uppercase(),
+        tensor: op.results().first().map(|&r| graph.value_name(r)),
+        status,
+        reason,
+    }
+}
+
+/// Quantizes all weights of an operation, or none: the kernels take no mixture.
+fn weights_of(module: &Module, id: GraphId, op_id: OpId, lengths: &mut BTreeSet<usize>, report: &mut Report) -> Option<Patch> {
+    let graph = module.graph(id);
+    let op = graph.get_op(op_id)?;
+    let slots: Vec<(HybridWeight, ValueId)> =
+        hybrid_weights(op.op()).into_iter().filter_map(|w| Some((w, op.operand(w.operand)?))).collect();
+    let float = slots.iter().all(|(_, v)| graph.ty(*v).elem == ElementType::F32)
+        && op.results().iter().all(|r| graph.ty(*r).elem == ElementType::F32);
+    if slots.is_empty() || !float {
+        report.ops.push(describe(graph, op_id, op, Status::Unchanged, None));
+        return None;
+    }
+    match plan_weights(module, graph, op_id, &slots, lengths) {
+        Ok(plan) => {
+            report.ops.push(describe(graph, op_id, op, Status::Weights, None));
+            Some(write_weights(graph, op_id, op, plan, lengths, report))
+        }
+        Err(why) => {
+            let message = format!("{} keeps its float weights: {why}", op.op().mnemonic().to_uppercase());
+            let described = describe(graph, op_id, op, Status::Float, Some(why));
+            report.notes.push(Diagnostic::note("QNT040", message).at(described.location()));
+            report.ops.push(described);
+            None
+        }
+    }
+}
+
+struct PlannedWeight {
+    slot: HybridWeight,
+    value: ValueId,
+    values: Vec<f32>,
+    scales: Vec<f32>,
+}
+
+/// Scales for an operation's weights, or why they are better left alone.
+fn plan_weights(
+    module: &Module,
+    graph: &Graph,
+    op_id: OpId,
+    slots: &[(HybridWeight, ValueId)],
+    lengths: &BTreeSet<usize>,
+) -> Result<Vec<PlannedWeight>, String> {
+    let mut planned = Vec::with_capacity(slots.len());
+    let (mut saved, mut cost) = (0usize, 0usize);
+    for &(slot, value) in slots {
+        let name = graph.value_name(value);
+        let constant = module.constant_of(graph, value).ok_or_else(|| format!("weight '{name}' is no constant, or stored sparse"))?;
+        let values = constant.to_f32();
+        if values.is_empty() || !values.iter().all(|v| v.is_finite()) {
+            return Err(format!("weight '{name}' holds NaN or infinity, or nothing"));
+        }
+        if let Some(other) = other_reader(module, graph, op_id, slot.operand, value) {
+            return Err(format!("weight '{name}' is read by {other} too, which needs it in float"));
+        }
+        let dims = graph.ty(value).shape.dims();
+        let per_axis = weights::filter_scales(&values, dims, slot.axis);
+        let per_tensor = weights::filter_scales(&values, dims, None);
+        let price = |scales: &[f32]| {
+            let zero_points = if lengths.contains(&scales.len()) { 0 } else { 8 * scales.len() + 8 };
+            4 * scales.len() + PARAMETERS + zero_points
+        };
+        let gain = 3 * values.len();
+        let scales = if gain > price(&per_axis) || !slot.takes_one_scale { per_axis } else { per_tensor };
+        saved += gain;
+        cost += price(&scales);
+        planned.push(PlannedWeight { slot, value, values, scales });
+    }
+    if saved <= cost {
+        let elements: usize = planned.iter().map(|p| p.values.len()).sum();
+        return Err(format!("int8 would save {saved} bytes on {elements} weights and cost {cost} for their quantization parameters"));
+    }
+    Ok(planned)
+}
+
+/// Another reader of a weight's bytes.
+fn other_reader(module: &Module, graph: &Graph, op_id: OpId, operand: usize, value: ValueId) -> Option<String> {
+    let own = Use::Operand { op: op_id, operand };
+    let mut uses = graph.value(value).uses().iter().filter(|u| **u != own);
+    if let Some(user) = uses.next() {
+        return Some(match user {
+            Use::Operand { op, .. } => graph.op(*op).op().mnemonic().to_uppercase(),
+            Use::Output(_) => "an output".into(),
+        });
+    }
+    let ValueDef::Constant(bytes) = graph.value(value).def() else { return None };
+    let shared = module.graphs().flat_map(|(_, g)| g.values()).filter(|(_, v)| v.def() == ValueDef::Constant(bytes)).count() > 1;
+    shared.then(|| "another tensor of the same bytes".to_owned())
+}
+
+fn write_weights(
+    graph: &Graph,
+    op_id: OpId,
+    op: &Operation,
+    plan: Vec<PlannedWeight>,
+    lengths: &mut BTreeSet<usize>,
+    report: &mut Report,
+) -> Patch {
+    let mut patch = Patch::before(graph, op_id);
+    let asymmetric = plan.iter().any(|p| p.slot.asymmetric_inputs);
+    for PlannedWeight { slot, value, values, scales } in plan {
+        lengths.insert(scales.len());
+        // One scale that a kernel looks up per channel stays a per-axis one.
+        let quant = match slot.axis {
+            Some(axis) if !slot.takes_one_scale => octet_ir::Quantization::per_axis(axis, scales),
+            axis => weights::symmetric(scales, axis.unwrap_or(0)),
+        };
+        report.tensors.push(TensorReport {
+            graph: graph.name().to_owned(),
+            tensor: graph.value_name(value),
+            elem: ElementType::I8.to_string(),
+            scales: quant.scales().to_vec(),
+            zero_points: quant.zero_points().to_vec(),
+            axis: quant.axis(),
+            range: None,
+            source: "range",
+        });
+        let (constant, ty) = weights::filter(&values, graph.ty(value), quant);
+        let made = patch.constant(constant, ty, graph.value(value).loc().clone());
+        patch.set_operand(op_id, slot.operand, Some(made));
+    }
+    if asymmetric && let Some(changed) = with_asymmetric_inputs(op.op()) {
+        patch.set_op(op_id, changed);
+    }
+    patch
+}
+
+/// The converter's choice for kernels that leave one: activations are quantized asymmetrically.
+fn with_asymmetric_inputs(op: &Op) -> Option<Op> {
+    let mut op = op.clone();
+    let flag = match &mut op {
+        Op::FullyConnected(o) => &mut o.asymmetric_quantize_inputs,
+        Op::BatchMatmul(o) => &mut o.asymmetric_quantize_inputs,
+        Op::Svdf(o) => &mut o.asymmetric_quantize_inputs,
+        Op::UnidirectionalSequenceLstm(o) => &mut o.asymmetric_quantize_inputs,
+        Op::BidirectionalSequenceLstm(o) => &mut o.asymmetric_quantize_inputs,
+        Op::Lstm(o) => &mut o.asymmetric_quantize_inputs,
+        Op::Rnn(o) => &mut o.asymmetric_quantize_inputs,
+        Op::UnidirectionalSequenceRnn(o) => &mut o.asymmetric_quantize_inputs,
+        Op::BidirectionalSequenceRnn(o) => &mut o.asymmetric_quantize_inputs,
+        _ => return None,
+    };
+    *flag = true;
+    Some(op)
+}
+
+/// Stores constants in half precision where that saves bytes.
+pub(super) fn float16(module: &mut Module, report: &mut Report, may: &mut dyn FnMut(&str) -> bool) -> Result<(), Diagnostics> {
+    for id in module.graph_ids() {
+        if !may("constants in half precision") {
+            return Ok(());
+        }
+        let patch = halve(module, id, report);
+        if !patch.is_empty() {
+            apply(patch, module, id)?;
+        }
+        let graph = module.graph(id);
+        report.ops.extend(graph.ops().map(|(op_id, op)| describe(graph, op_id, op, Status::Unchanged, None)));
+    }
+    Ok(())
+}
+
+fn halve(module: &Module, id: GraphId, report: &mut Report) -> Patch {
+    let graph = module.graph(id);
+    let mut patch = Patch::at_start(graph);
+    for (value, info) in graph.values().filter(|(_, v)| v.ty().elem == ElementType::F32 && !v.uses().is_empty()) {
+        let Some(constant) = module.constant_of(graph, value) else { continue };
+        let values = constant.to_f32();
+        let (saved, name) = (2 * values.len(), graph.value_name(value));
+        let note = |message: String| Diagnostic::note("QNT041", message).at(at_value(graph, value));
+        if info.is_output() {
+            report.notes.push(note(format!("constant '{name}' stays float32: it is an output")));
+            continue;
+        }
+        if saved <= DEQUANTIZE {
+            report.notes.push(note(format!("constant '{name}' stays float32: float16 would save {saved} bytes and cost {DEQUANTIZE}")));
+            continue;
+        }
+        let halves: Vec<f16> = values.iter().map(|&v| f16::from_f32(v)).collect();
+        if let Some((v, _)) = values.iter().zip(&halves).find(|(v, h)| v.is_finite() && h.is_infinite()) {
+            let message = format!("constant '{name}' stays float32: {v} is beyond float16");
+            report.notes.push(Diagnostic::warning("QNT042", message).at(at_value(graph, value)));
+            continue;
+        }
+        let bytes: Vec<u8> = halves.iter().flat_map(|h| h.to_le_bytes()).collect();
+        let shape = info.ty().shape.clone();
+        let half = patch.constant(Constant::new(bytes), Type::new(ElementType::F16, shape.clone()), info.loc().clone());
+        let real = patch.op1(ops::Dequantize::default(), &[half], Type::f32(shape), Loc::unknown());
+        patch.allow_retyping();
+        patch.replace(value, real);
+        report.tensors.push(TensorReport {
+            graph: graph.name().to_owned(),
+            tensor: name,
+            elem: ElementType::F16.to_string(),
+            scales: Vec::new(),
+            zero_points: Vec::new(),
+            axis: None,
+            range: None,
+            source: "range",
+        });
+    }
+    patch
+}
