@@ -36,7 +36,7 @@ pub fn default_pipeline(goal: &Goal) -> Pipeline {
         add(name, Vec::new());
     }
     if let Some(mode) = goal.mode {
-        if let (Some(data), Some(_)) = (&goal.data, mode.width()) {
+        if let Some(data) = goal.data.as_ref().filter(|_| mode.quantizes_activations()) {
             let method = goal.method.iter().map(|m| ("method", text(m)));
             add("calibrate", std::iter::once(("data", text(data))).chain(method).collect());
         }

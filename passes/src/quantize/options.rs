@@ -38,6 +38,14 @@ impl Mode {
             Self::Int16x8 => "int16x8",
         }
     }
+
+    /// Whether activations become integers too, so that their ranges must be known.
+    pub fn quantizes_activations(self) -> bool {
+        match self {
+            Self::DynamicRange | Self::Float16 => false,
+            Self::Int8 | Self::Int8Only | Self::Int16x8 => true,
+        }
+    }
 }
 
 /// Element type of the model's real inputs and outputs.

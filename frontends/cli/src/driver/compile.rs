@@ -119,7 +119,7 @@ impl Compiler {
         if let Some(pipeline) = &self.pipeline {
             return Ok(pipeline.clone());
         }
-        let needing = self.mode.filter(|m| m.width().is_some());
+        let needing = self.mode.filter(|m| m.quantizes_activations());
         if let Some(mode) = needing
             && self.data.is_empty()
             && !has_ranges(module)
