@@ -4,6 +4,7 @@ use octet_ir::{Attr, Diagnostic, ElementType, from_attr};
 use octet_plugin::Options;
 use serde::{Deserialize, Serialize};
 
+use super::params::Width;
 use super::rules::Kernels;
 
 /// What becomes of the numbers.
@@ -28,6 +29,15 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// The width of activations, for modes that quantize them: those need ranges.
+    pub fn width(self) -> Option<Width> {
+        match self {
+            Self::DynamicRange | Self::Float16 => None,
+            Self::Int8 | Self::Int8Only => Some(Width::I8),
+            Self::Int16x8 => Some(Width::I16),
+        }
+    }
+
     /// The name that users write.
     pub fn name(self) -> &'static str {
         match self {
