@@ -27,10 +27,12 @@
 //! This crate never changes a module and knows no file format of models: layer 3 of the verifier, nothing else.
 
 mod check;
+mod docs;
 mod profile;
 mod row;
 mod rules;
 
+pub use docs::docs;
 pub use profile::{OpRule, Profile, profile, profiles};
 pub use row::Row;
 pub use rules::Rule;

@@ -5,6 +5,7 @@
 
 mod bench;
 mod checks;
+mod docs;
 mod fuzz;
 mod measure;
 mod octet;
@@ -69,6 +70,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Write the pages that are generated from the code: docs/cli.md, docs/passes.md, docs/targets.md
+    Docs {
+        /// Only say whether the pages in the tree are what the code gives
+        #[arg(long)]
+        check: bool,
+    },
     /// Run every fuzz target
     Fuzz {
         /// Seconds for each target
@@ -88,6 +95,7 @@ fn main() -> ExitCode {
         Task::Bench { names, rounds, write } => bench::bench(&names, rounds, write),
         Task::Table { models, write } => table::table(&models, write),
         Task::Schema { check } => schema::schema(check),
+        Task::Docs { check } => docs::docs(check),
         Task::Fuzz { seconds, target } => fuzz::fuzz(seconds, target.as_deref()),
         Task::Tidy => checks::all(),
     };
