@@ -62,6 +62,18 @@ pub(crate) fn bytes(n: usize) -> String {
     }
 }
 
+/// A name of at most 60 characters: of a longer one, its beginning and its end.
+pub(crate) fn name(text: &str) -> String {
+    const HEAD: usize = 28;
+    const TAIL: usize = 30;
+    let chars: Vec<char> = text.chars().collect();
+    if chars.len() <= HEAD + TAIL + 2 {
+        return text.to_owned();
+    }
+    let (head, tail) = (chars.iter().take(HEAD), chars.iter().skip(chars.len() - TAIL));
+    head.chain(&['.', '.']).chain(tail).collect()
+}
+
 /// A count as people read it: `1.2 M`.
 pub(crate) fn count(n: u64) -> String {
     let x = n as f64;
@@ -83,6 +95,7 @@ mod tests {
         table.row(["a", "12345"]);
         table.row(["longer", "1"]);
         assert_eq!(table.text(1), " name    bytes\n a       12345\n longer      1\n");
+        assert_eq!(name(&"ab".repeat(40)).chars().count(), 60);
         assert_eq!((bytes(9999), bytes(615_000), count(1_234_567)), ("9999 B".into(), "615.0 KB".into(), "1.23 M".into()));
     }
 }

@@ -14,7 +14,7 @@ use crate::args::Data;
 use crate::driver::{Comparison, Difference, Feeder, Plan, argmax, for_each_sample, has_state, numbers, real};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
-use crate::table::Table;
+use crate::table::{self, Table};
 use crate::terminal::Terminal;
 
 /// Compare two models on the same data
@@ -266,7 +266,7 @@ fn in_order<'t>(module: &Module, tensors: &'t BTreeMap<String, Comparison>) -> V
 fn cells(name: &str, c: &Comparison) -> [String; 5] {
     let sqnr = if c.sqnr() == f64::INFINITY { "equal".to_owned() } else { format!("{:.2}", c.sqnr()) };
     let agreement = c.top1_agreement().map_or("-".to_owned(), |a| format!("{:.2} %", 100.0 * a));
-    [name.to_owned(), sqnr, format!("{:.3e}", c.max_error()), format!("{:.6}", c.cosine()), agreement]
+    [table::name(name), sqnr, format!("{:.3e}", c.max_error()), format!("{:.6}", c.cosine()), agreement]
 }
 
 fn shown(

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::details;
 use crate::exit::{Exit, Failure};
 use crate::macs::macs;
-use crate::table::{Table, bytes, count};
+use crate::table::{Table, bytes, count, name};
 use crate::terminal::Terminal;
 
 /// Show what a model holds: graphs, inputs and outputs, operations, tensors, signatures, metadata
@@ -126,10 +126,10 @@ fn shown(module: &Module, file: &str, size: usize, tensors: bool) -> String {
 }
 
 fn graph_shown(id: GraphId, graph: &Graph, tensors: bool) -> String {
-    let name = if graph.name().is_empty() { String::new() } else { format!(" '{}'", graph.name()) };
+    let title = if graph.name().is_empty() { String::new() } else { format!(" '{}'", graph.name()) };
     let total: u64 = graph.ops().map(|(_, op)| macs(graph, op)).sum();
     let mut out = format!(
-        "graph {}{name}: {} operations, {} parameters, {} MACs\n",
+        "graph {}{title}: {} operations, {} parameters, {} MACs\n",
         id.index(),
         graph.op_count(),
         count(parameters(graph, graph.values())),
@@ -175,7 +175,7 @@ fn graph_shown(id: GraphId, graph: &Graph, tensors: bool) -> String {
             };
             let size = value.ty().byte_len().map_or("-".to_owned(), |n| n.to_string());
             let quantization = details::quantization(value.ty());
-            all.row([id.index().to_string(), graph.value_name(id), is.into(), plain_type(graph, id), size, quantization]);
+            all.row([id.index().to_string(), name(&graph.value_name(id)), is.into(), plain_type(graph, id), size, quantization]);
         }
         out.push_str(&all.text(2));
     }

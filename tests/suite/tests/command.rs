@@ -1,0 +1,262 @@
+//! What the `octet` command says and does: transcripts as snapshots, exit codes, and what is left on disk.
+//!
+//! A transcript is the exit code, standard output and standard error; names of temporary folders are replaced. Read a changed snapshot before
+//! accepting it: it is the interface.
+
+use std::path::Path;
+use std::process::Output;
+
+use octet_tests::cli::octet;
+use octet_tests::models::example;
+use octet_tests::peers::{Array, read_npz, write_npz};
+use std::collections::BTreeMap;
+use tempfile::TempDir;
+
+/// A folder of its own for a test, which runs commands in it.
+struct Bench {
+    folder: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        std::fs::write(self.folder.path().join(name), content).unwrap();
+        self.path(name)
+    }
+
+    fn arrays(&self, name: &str, arrays: &[(&str, Array)]) -> String {
+        let arrays: BTreeMap<String, Array> = arrays.iter().map(|(n, a)| ((*n).to_owned(), a.clone())).collect();
+        write_npz(Path::new(&self.path(name)), &arrays).unwrap();
+        self.path(name)
+    }
+
+    /// Names of all files, sorted.
+    fn files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    fn transcript(&self, arguments: &[&str]) -> String {
+        let Output { status, stdout, stderr } = octet(arguments);
+        let text = |bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes).replace(&format!("{}/", self.folder.path().display()), "");
+            text.replace(&format!("{}/", example("").display().to_string().trim_end_matches('/')), "")
+        };
+        let mut out = format!("exit code {}\n", status.code().unwrap_or(-1));
+        for (name, bytes) in [("stdout", &stdout), ("stderr", &stderr)] {
+            if !bytes.is_empty() {
+                out.push_str(&format!("--- {name}\n{}", text(bytes)));
+            }
+        }
+        out
+    }
+}
+
+fn sine() -> String {
+    example("sine.tflite").display().to_string()
+}
+
+const RELU: &str = "octet.ir 1\ngraph @main(%0: 1x4 f32 loc(\"x\")) {\n  %1 = relu(%0) : 1x4 f32 loc(\"y\")\n  return %1\n}\n";
+
+/// Checks a transcript, and that the command left exactly these files.
+macro_rules! transcript {
+    ($bench:expr, $arguments:expr, $files:expr) => {
+        let files: &[&str] = &$files;
+        insta::assert_snapshot!($bench.transcript(&$arguments));
+        assert_eq!($bench.files(), files);
+    };
+}
+
+#[test]
+fn inspects_a_model() {
+    let bench = Bench::new();
+    transcript!(bench, ["inspect", &sine()], []);
+    transcript!(bench, ["inspect", "--tensors", &bench.write("m.ir", RELU)], ["m.ir"]);
+}
+
+#[test]
+fn runs_samples() {
+    let bench = Bench::new();
+    let model = bench.write("m.ir", RELU);
+    let data = bench.arrays("x.npz", &[("x", Array::from_f32(&[2, 4], &[-1.0, 0.5, 2.0, -3.0, 4.0, 0.0, -0.25, 1.0]))]);
+    transcript!(bench, ["run", &model, "--input", &data, "--quiet"], ["m.ir", "x.npz"]);
+    let out = bench.path("y.npz");
+    assert_eq!(bench.transcript(&["run", &model, "--input", &data, "-o", &out, "--quiet"]), "exit code 0\n");
+    let read = read_npz(Path::new(&out)).unwrap();
+    assert_eq!(read["y"], Array::from_f32(&[2, 4], &[0.0, 0.5, 2.0, 0.0, 4.0, 0.0, 0.0, 1.0]));
+    let scaled = ["run", &model, "--input", &data, "--preprocess", "scale=2,mean=1:2:3:4", "-o", &out, "--quiet"];
+    assert_eq!(bench.transcript(&scaled), "exit code 0\n");
+    assert_eq!(read_npz(Path::new(&out)).unwrap()["y"].to_f32().unwrap()[..4], [0.0, 0.0, 1.0, 0.0]);
+}
+
+#[test]
+fn integers_go_in_and_out_as_they_are() {
+    let bench = Bench::new();
+    let quantized = "octet.ir 1\ngraph @main(%0: 1x2 !q<i8, 0.5:-3> loc(\"x\")) {\n  \
+        %1 = relu(%0) : 1x2 !q<i8, 0.5:-3> loc(\"y\")\n  return %1\n}\n";
+    let model = bench.write("m.ir", quantized);
+    let raw = bench.arrays("raw.npz", &[("x", Array::from_i8(&[1, 2], &[-10, 5]))]);
+    let real = bench.arrays("real.npz", &[("x", Array::from_f32(&[1, 2], &[-3.5, 4.0]))]);
+    let out = bench.path("y.npz");
+    assert_eq!(bench.transcript(&["run", &model, "--input", &raw, "-o", &out, "--quiet"]), "exit code 0\n");
+    assert_eq!(read_npz(Path::new(&out)).unwrap()["y"], Array::from_i8(&[1, 2], &[-3, 5]));
+    assert_eq!(bench.transcript(&["run", &model, "--input", &real, "-o", &out, "--dequantize", "--quiet"]), "exit code 0\n");
+    assert_eq!(read_npz(Path::new(&out)).unwrap()["y"], Array::from_f32(&[1, 2], &[0.0, 4.0]));
+    insta::assert_snapshot!(bench.transcript(&["run", &model, "--input", &real, "--quiet"]));
+}
+
+#[test]
+fn compares_two_models() {
+    let bench = Bench::new();
+    let a = bench.write("a.ir", RELU);
+    let b = bench.write("b.ir", RELU.replace("relu(", "relu6("));
+    let data = bench.arrays("x.npz", &[("x", Array::from_f32(&[2, 4], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]))]);
+    transcript!(bench, ["compare", &a, &b, "--data", &data, "--per-tensor", "--quiet"], ["a.ir", "b.ir", "x.npz"]);
+    transcript!(bench, ["compare", &a, &b, "--data", &data, "--min-sqnr", "40", "--quiet"], ["a.ir", "b.ir", "x.npz"]);
+    transcript!(bench, ["compare", &a, &a, "--data", &data, "--min-sqnr", "40", "--json", "--quiet"], ["a.ir", "b.ir", "x.npz"]);
+}
+
+#[test]
+fn checks_a_target() {
+    let bench = Bench::new();
+    let model = bench.write("m.ir", RELU);
+    let profile =
+        bench.write("mini.toml", "name = 'mini'\ntitle = 'Mini'\nsource = 'a test'\n[[op]]\nops = ['relu']\ntypes = ['i8 -> i8']\n");
+    transcript!(bench, ["check", &model, "--target", &profile], ["m.ir", "mini.toml"]);
+    transcript!(bench, ["check", &model, "--target", "tflm", "--json"], ["m.ir", "mini.toml"]);
+    transcript!(bench, ["check", &model, "--target", "nothing"], ["m.ir", "mini.toml"]);
+}
+
+#[test]
+fn optimizes_ir() {
+    let bench = Bench::new();
+    let twice = RELU.replace("return %1", "%2 = relu(%1) : 1x4 f32 loc(\"z\")\n  return %2");
+    let model = bench.write("m.ir", twice);
+    transcript!(bench, ["opt", &model, "--pipeline", "canonicalize"], ["m.ir"]);
+    transcript!(bench, ["opt", &model, "--pipeline", "canonicalise"], ["m.ir"]);
+    transcript!(bench, ["opt", &model, "--pipeline", "fold{"], ["m.ir"]);
+    let out = bench.path("out.ir");
+    assert_eq!(bench.transcript(&["opt", &sine(), "-o", &out, "--quiet"]), "exit code 0\n");
+    assert_eq!(bench.files(), ["m.ir", "out.ir", "out.ir.bin"]);
+    assert_eq!(
+        bench
+            .transcript(&[
+                "compare",
+                &sine(),
+                &out,
+                "--data",
+                &example("sine_test.npz").display().to_string(),
+                "--min-sqnr",
+                "300",
+                "--quiet"
+            ])
+            .lines()
+            .next(),
+        Some("exit code 0")
+    );
+}
+
+#[test]
+fn bad_models_are_told() {
+    let bench = Bench::new();
+    let float = std::fs::read(sine()).unwrap();
+    let out = bench.path("out.tflite");
+    let cut = bench.write("cut.tflite", &float[..1000]);
+    let text = bench.write("text.tflite", "not a model");
+    let ir = bench.write("bad.ir", RELU.replace("relu(%0)", "relu(%7)"));
+    let files = ["bad.ir", "cut.tflite", "text.tflite"];
+    transcript!(bench, ["compile", &bench.path("none.tflite"), "-o", &out], files);
+    transcript!(bench, ["compile", &text, "-o", &out], files);
+    transcript!(bench, ["compile", &ir, "-o", &out], files);
+    let told = bench.transcript(&["compile", &cut, "-o", &out]);
+    assert!(told.starts_with("exit code 1\n--- stderr\nerror[TFL"), "{told}");
+    assert_eq!(bench.files(), files);
+    transcript!(bench, ["inspect", &text, "--message-format", "json"], files);
+}
+
+#[test]
+fn bad_data_are_told() {
+    let bench = Bench::new();
+    let model = bench.write("m.ir", RELU);
+    let shape = bench.arrays("shape.npz", &[("x", Array::from_f32(&[2, 3], &[0.0; 6]))]);
+    let nan = bench.arrays("nan.npz", &[("x", Array::from_f32(&[2, 4], &[0.0, 0.0, 0.0, 0.0, 0.0, f32::NAN, 0.0, 0.0]))]);
+    let two = bench.arrays("two.npz", &[("a", Array::from_f32(&[1, 4], &[0.0; 4])), ("b", Array::from_f32(&[1, 4], &[0.0; 4]))]);
+    let files = ["m.ir", "nan.npz", "shape.npz", "two.npz"];
+    transcript!(bench, ["run", &model, "--input", &shape], files);
+    transcript!(bench, ["run", &model, "--input", &nan, "-o", &bench.path("out.npz")], files);
+    transcript!(bench, ["run", &model, "--input", &two], files);
+    transcript!(bench, ["run", &model, "--input", &two, "--preprocess", "scale=1/0"], files);
+    transcript!(bench, ["run", &model, "--input", &two, "--preprocess", "other:scale=2"], files);
+}
+
+#[test]
+fn outputs_that_cannot_be_written_are_told_first() {
+    let bench = Bench::new();
+    // The model does not exist either: the output is looked at before it.
+    transcript!(bench, ["compile", "none.tflite", "-o", &bench.path("no/folder/out.tflite")], []);
+    transcript!(bench, ["compile", "none.tflite", "-o", &bench.path("")], []);
+    transcript!(bench, ["opt", "none.tflite", "-o", "/dev/null"], []);
+}
+
+#[test]
+fn wrong_arguments_are_told() {
+    let bench = Bench::new();
+    transcript!(bench, ["compile", &sine(), "-o", &bench.path("o"), "--quantize", "int9"], []);
+    transcript!(bench, ["compile", &sine(), "-o", &bench.path("o"), "--quantize", "int8"], []);
+    transcript!(bench, ["compile", &sine(), "-o", &bench.path("o"), "--target", "c99"], []);
+    transcript!(bench, ["compile", &sine(), "-o", &bench.path("o"), "--target", "tflite{speed = fast}"], []);
+    transcript!(bench, ["compare", &sine(), &sine()], []);
+    transcript!(bench, ["run", &sine(), "--input", "x.npy", "--signature", "main"], []);
+}
+
+#[test]
+fn compiles_in_every_mode() {
+    let bench = Bench::new();
+    let data = example("sine_calibration.npy").display().to_string();
+    for mode in ["dynamic-range", "float16", "int8", "int8-only", "int16x8"] {
+        let out = bench.path(&format!("{mode}.tflite"));
+        let told = bench.transcript(&["compile", &sine(), "-o", &out, "--quantize", mode, "--data", &data, "--quiet"]);
+        assert!(told.starts_with("exit code 0\n"), "{mode}: {told}");
+        let test = example("sine_test.npz").display().to_string();
+        let told = bench.transcript(&["compare", &sine(), &out, "--data", &test, "--min-sqnr", "20", "--quiet"]);
+        assert!(told.starts_with("exit code 0\n"), "{mode}: {told}");
+    }
+}
+
+#[test]
+fn int8_only_is_kept_or_refused() {
+    let bench = Bench::new();
+    // No runtime has an integer FLOOR_MOD of reals.
+    let model = bench.write(
+        "m.ir",
+        "octet.ir 1\ngraph @main(%0: 1x4 f32 loc(\"x\")) {\n  %1 = floor_mod(%0, %0) : 1x4 f32 loc(\"y\")\n  return %1\n}\n",
+    );
+    let data = bench.arrays("x.npz", &[("x", Array::from_f32(&[2, 4], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]))]);
+    let (out, report) = (bench.path("out.tflite"), bench.path("report.json"));
+    let arguments = ["compile", &model, "-o", &out, "--quantize", "int8-only", "--data", &data, "--report", &report, "--quiet"];
+    transcript!(bench, arguments, ["m.ir", "report.json", "x.npz"]);
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    assert_eq!((&report["written"], &report["errors"]), (&serde_json::json!(false), &serde_json::json!(1)));
+}
+
+#[test]
+fn lists_and_completes() {
+    let bench = Bench::new();
+    for what in ["passes", "frontends", "backends", "kernels", "ops", "targets", "plugins"] {
+        let told = bench.transcript(&["list", what]);
+        assert!(told.starts_with("exit code 0\n--- stdout\n"), "{told}");
+        assert!(serde_json::from_slice::<serde_json::Value>(&octet(&["list", what, "--json"]).stdout).unwrap().is_array());
+    }
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        assert!(octet(&["completions", shell]).stdout.len() > 1000, "{shell}");
+    }
+}
