@@ -294,7 +294,8 @@ def conv_2d(rng, elem):
     x = act(rng, elem, [n, h, w, cin])
     felem = "u8" if elem == "u8" else "i4" if elem == "i8" and rng.random() < 0.2 else "i8"
     f = weights(rng, felem, [cout, kh, kw, cin // groups], cout, 0, elem != "u8" and rng.random() < 0.7)
-    size = [(h - (kh - 1) * dilation[0] - 1) // stride[0] + 1, (w - (kw - 1) * dilation[1] - 1) // stride[1] + 1] if valid else [same(h, stride[0]), same(w, stride[1])]
+    inside = [(h - (kh - 1) * dilation[0] - 1) // stride[0] + 1, (w - (kw - 1) * dilation[1] - 1) // stride[1] + 1]
+    size = inside if valid else [same(h, stride[0]), same(w, stride[1])]
     bias, y = layer(rng, elem, x, f, [n, *size, cout], kh * kw * cin // groups, cout)
     a, name = activation(rng)
     options = dict(padding=int(valid), strideH=int(stride[0]), strideW=int(stride[1]), dilationHFactor=int(dilation[0]), dilationWFactor=int(dilation[1]), fusedActivationFunction=a)
@@ -314,7 +315,8 @@ def depthwise_conv_2d(rng, elem):
     felem = "u8" if elem == "u8" else "i4" if elem == "i8" and rng.random() < 0.2 else "i8"
     f = weights(rng, felem, [1, kh, kw, c * m], c * m, 3, elem != "u8" and rng.random() < 0.7)
     valid = rng.random() < 0.5 and h >= (kh - 1) * dilation[0] + 1 and w >= (kw - 1) * dilation[1] + 1
-    size = [(h - (kh - 1) * dilation[0] - 1) // stride[0] + 1, (w - (kw - 1) * dilation[1] - 1) // stride[1] + 1] if valid else [same(h, stride[0]), same(w, stride[1])]
+    inside = [(h - (kh - 1) * dilation[0] - 1) // stride[0] + 1, (w - (kw - 1) * dilation[1] - 1) // stride[1] + 1]
+    size = inside if valid else [same(h, stride[0]), same(w, stride[1])]
     bias, y = layer(rng, elem, x, f, [1, *size, c * m], kh * kw, c * m)
     if bias is None or (elem == "i16" and bias.elem == "i32"):
         bias = T("i64" if elem == "i16" else "i32", [c * m], 1.0, data=np.zeros(c * m, np.int64 if elem == "i16" else np.int32))

@@ -88,7 +88,7 @@ fn adopt_fake_quant(
         context.observer.report(Diagnostic::warning("QNT030", message).at(super::report::at_value(graph, result)));
         return None;
     };
-    annotate(module, graph, op_id, source, result, quant, context)
+    annotate(module, graph, op_id, source, result, &quant, context)
 }
 
 /// The int8 parameters of a FAKE_QUANT: the range is shifted so that 0 is exact, as TensorFlow's kernel does.
@@ -115,7 +115,7 @@ fn adopt_pair(module: &Module, graph: &Graph, op_id: OpId, op: &Operation, conte
         return None;
     }
     let quant = signed(graph.ty(stored))?;
-    annotate(module, graph, op_id, source, result, quant, context)
+    annotate(module, graph, op_id, source, result, &quant, context)
 }
 
 /// Lets `source`, annotated, stand for `result`.
@@ -125,7 +125,7 @@ fn annotate(
     op_id: OpId,
     source: ValueId,
     result: ValueId,
-    quant: Quantization,
+    quant: &Quantization,
     context: &mut PassContext<'_>,
 ) -> Option<Patch> {
     let own = graph.ty(source);
@@ -134,7 +134,7 @@ fn annotate(
     let annotated = own.clone().with_quant(Some(quant.clone().into()));
     octet_ir::verify::types::check_type(&annotated).ok()?;
     match own.quant.as_deref() {
-        Some(known) if *known == quant => patch.replace(result, source),
+        Some(known) if known == quant => patch.replace(result, source),
         // A constant may be quantized in several ways.
         _ if matches!(graph.value(source).def(), ValueDef::Constant(_)) => {
             let constant = module.constant_of(graph, source)?.clone();

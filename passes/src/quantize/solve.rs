@@ -354,10 +354,10 @@ impl Solution {
                     self.slots.insert((id, op_id, index), node);
                 }
                 let known = *variables.entry(name).or_insert(node);
-                if !self.classes.unite(known, node) {
-                    if let Some(index) = operand {
-                        self.requantize_operand(id, graph, op_id, index, value, known);
-                    }
+                if !self.classes.unite(known, node)
+                    && let Some(index) = operand
+                {
+                    self.requantize_operand(id, graph, op_id, index, value, known);
                 }
             }
         }

@@ -33,7 +33,7 @@ pub fn rewrite_module(
     let mut changed = false;
     for graph in module.graph_ids() {
         let mut run = Run { pass, rewrites, graph, observer, patches: 0, cap: patch_cap(module.graph(graph).op_count()), stopped: false };
-        run.to_fixpoint(module)?;
+        run.run_to_fixpoint(module)?;
         changed |= run.patches > 0;
     }
     Ok(changed)
@@ -50,7 +50,7 @@ struct Run<'r> {
 }
 
 impl Run<'_> {
-    fn to_fixpoint(&mut self, module: &mut Module) -> Result<(), Diagnostics> {
+    fn run_to_fixpoint(&mut self, module: &mut Module) -> Result<(), Diagnostics> {
         let mut work = Worklist::default();
         work.extend(module.graph(self.graph).op_ids());
         loop {

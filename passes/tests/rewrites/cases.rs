@@ -28,7 +28,7 @@ fn run(source: &str) -> (Option<Module>, String) {
         Ok(outcome) => {
             let mut shown = text::print(&outcome.module).text;
             for note in notes.0 {
-                write!(shown, "{}: {}\n", note.location, note.message).expect("writes");
+                writeln!(shown, "{}: {}", note.location, note.message).expect("writes");
             }
             (Some(outcome.module), shown)
         }

@@ -27,6 +27,7 @@ impl Pass for Faulty {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the registry's signature")]
 fn faulty(options: Options) -> Result<Box<dyn Pass>, Diagnostic> {
     let [(_, octet_ir::Attr::Str(how))] = options.as_slice() else { return Err(Diagnostic::error("TST002", "options")) };
     Ok(Box::new(Faulty(how.clone())))

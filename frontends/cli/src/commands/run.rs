@@ -180,7 +180,8 @@ fn every_tensor(
     let main = module.main();
     let mut seen: Vec<Option<Tensor>> = vec![None; main.value_capacity()];
     interpreter.invoke_observed(&mut |event: &Event<'_>| {
-        let of_main = event.graph == GraphId::MAIN && matches!(main.get_value(event.value).map(|v| v.def()), Some(ValueDef::Result { .. }));
+        let of_main =
+            event.graph == GraphId::MAIN && matches!(main.get_value(event.value).map(octet_ir::Value::def), Some(ValueDef::Result { .. }));
         if let Some(slot) = seen.get_mut(event.value.index()).filter(|_| of_main) {
             *slot = Some(Tensor { elem: event.ty.elem, shape: event.ty.shape.dims().to_vec(), bytes: event.bytes.to_vec() });
         }
@@ -217,7 +218,7 @@ fn repack(samples: &[Tensor], bits: usize) -> Vec<u8> {
     });
     let mut out = Vec::new();
     for (i, value) in each.enumerate() {
-        if i * bits % 8 == 0 {
+        if (i * bits).is_multiple_of(8) {
             out.push(0);
         }
         if let Some(last) = out.last_mut() {

@@ -22,7 +22,7 @@ pub fn concatenate<T: Quantized>(parts: &[Part<'_, T>], output: &mut [T], affine
     if output.is_empty() {
         return Ok(());
     }
-    ensure(total > 0 && output.len() % total == 0, || format!("{} outputs are not rows of {total}", output.len()))?;
+    ensure(total > 0 && output.len().is_multiple_of(total), || format!("{} outputs are not rows of {total}", output.len()))?;
     let rows = output.len() / total;
     ensure(parts.iter().all(|p| p.data.len() == rows * p.row), || "the inputs differ in their outer axes".into())?;
     for (i, mut out) in output.chunks_mut(total).enumerate() {

@@ -8,7 +8,7 @@ use super::{Multiplier, Quantized, Result, ensure};
 
 /// Rows of `depth` values, each divided by its Euclidean norm.
 pub fn l2_normalize<T: Quantized>(input_zero_point: i32, depth: usize, input: &[T], output: &mut [T]) -> Result<()> {
-    ensure(depth > 0 && input.len() == output.len() && input.len() % depth == 0, || {
+    ensure(depth > 0 && input.len() == output.len() && input.len().is_multiple_of(depth), || {
         format!("{} values are not rows of {depth}", input.len())
     })?;
     let signed = T::MIN < 0;

@@ -41,7 +41,7 @@ pub fn dequantize_per_axis<T: Quantized>(input: &[T], output: &mut [f32], affine
 }
 
 fn per_axis<A: Copy, B>(input: &[A], output: &mut [B], affine: &[Affine], inner: usize, f: impl Fn(A, Affine) -> B) -> Result<()> {
-    ensure(input.len() == output.len() && inner > 0 && !affine.is_empty() && input.len() % (inner * affine.len()) == 0, || {
+    ensure(input.len() == output.len() && inner > 0 && !affine.is_empty() && input.len().is_multiple_of(inner * affine.len()), || {
         format!("{} values do not fit {} scales", input.len(), affine.len())
     })?;
     for (i, (o, x)) in output.chunks_mut(inner).zip(input.chunks(inner)).enumerate() {

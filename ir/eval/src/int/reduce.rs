@@ -99,8 +99,8 @@ impl Reduce {
             return Ok(());
         }
         match self.reduction {
-            Reduction::Max => self.fold(input, output, T::saturate(T::MIN), |a, b| a.max(b)),
-            Reduction::Min => self.fold(input, output, T::saturate(T::MAX), |a, b| a.min(b)),
+            Reduction::Max => self.fold(input, output, T::saturate(T::MIN), std::cmp::Ord::max),
+            Reduction::Min => self.fold(input, output, T::saturate(T::MAX), std::cmp::Ord::min),
             Reduction::Mean | Reduction::Sum => {
                 let mut sums = vec![0i32; self.outputs];
                 self.fold(input, &mut sums, 0, |sum, x| sum.wrapping_add(x.get()));

@@ -31,7 +31,7 @@ impl Softmax8 {
 
     /// Rows of `depth` values.
     pub fn run<I: Quantized, O: Quantized>(&self, depth: usize, input: &[I], output: &mut [O]) -> Result<()> {
-        ensure(depth > 0 && input.len() == output.len() && input.len() % depth == 0, || {
+        ensure(depth > 0 && input.len() == output.len() && input.len().is_multiple_of(depth), || {
             format!("{} values are not rows of {depth}", input.len())
         })?;
         let bits = if O::MAX > 255 { 16 } else { 8 };
@@ -80,7 +80,7 @@ impl Softmax16 {
 
     /// Rows of `depth` values.
     pub fn run(&self, depth: usize, input: &[i16], output: &mut [i16]) -> Result<()> {
-        ensure(depth > 0 && input.len() == output.len() && input.len() % depth == 0, || {
+        ensure(depth > 0 && input.len() == output.len() && input.len().is_multiple_of(depth), || {
             format!("{} values are not rows of {depth}", input.len())
         })?;
         for (input, output) in input.chunks(depth).zip(output.chunks_mut(depth)) {
@@ -129,7 +129,7 @@ impl LogSoftmax8 {
     /// Rows of `depth` values.
     pub fn run<T: Quantized>(&self, depth: usize, input: &[T], output: &mut [T]) -> Result<()> {
         const OUTPUT_BITS: i32 = 4;
-        ensure(depth > 0 && input.len() == output.len() && input.len() % depth == 0, || {
+        ensure(depth > 0 && input.len() == output.len() && input.len().is_multiple_of(depth), || {
             format!("{} values are not rows of {depth}", input.len())
         })?;
         for (input, output) in input.chunks(depth).zip(output.chunks_mut(depth)) {

@@ -211,7 +211,7 @@ impl Plan {
             };
             let known: Option<Vec<Option<&Type>>> =
                 step.operands.iter().map(|v| v.map_or(Some(None), |v| types[v].as_ref().map(Some))).collect();
-            let constant = |index: usize| constants[(*step.operands.get(index)?)?].as_ref().map(|c| c.bytes());
+            let constant = |index: usize| constants[(*step.operands.get(index)?)?].as_ref().map(super::program::ConstantData::bytes);
             let results = match &known {
                 _ if gives_results_late(operation.op()) => Ok(None),
                 Some(operands) => {

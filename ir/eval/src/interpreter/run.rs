@@ -98,7 +98,7 @@ impl GraphState {
     pub(super) fn bytes<'a>(&'a self, program: &'a Program, graph: GraphId, plan: &Plan, value: usize) -> Option<&'a [u8]> {
         match plan.places[value] {
             Place::None => None,
-            Place::Constant => program.constants[graph.index()][value].as_ref().map(|constant| constant.bytes()),
+            Place::Constant => program.constants[graph.index()][value].as_ref().map(super::program::ConstantData::bytes),
             Place::Slot(slot) => Some(self.slots[slot].data.bytes()),
         }
     }

@@ -39,7 +39,7 @@ pub(super) fn concatenation(op: &Concatenation, cx: &PrepareCx<'_>) -> Prepared 
     for index in 0..cx.operands.len() {
         let operand = cx.ty(index)?;
         let same_scale = operand.scale_zero_point() == result.scale_zero_point();
-        if operand.elem != result.elem || !(same_scale || !operand.is_quantized()) {
+        if operand.elem != result.elem || (operand.is_quantized() && !same_scale) {
             return Err(cx.unsupported());
         }
         let size = operand.shape.dims().get(axis);

@@ -54,10 +54,10 @@ fn optional_vector(cx: &PrepareCx<'_>, index: usize, len: usize) -> Result<Optio
 }
 
 /// Variables of a running layer as floats of at least these lengths.
-fn states<'a, const N: usize>(states: &'a mut [Buffer], lens: [usize; N]) -> Result<[&'a mut [f32]; N], Diagnostic> {
+fn states<const N: usize>(states: &mut [Buffer], lens: [usize; N]) -> Result<[&mut [f32]; N], Diagnostic> {
     let missing = || Diagnostic::error("EVL012", "a state of the layer is no variable of the right size");
     let states: &mut [Buffer; N] = states.get_mut(..N).and_then(|s| s.try_into().ok()).ok_or_else(missing)?;
-    let slices = states.each_mut().map(|state| state.as_mut_slice::<f32>());
+    let slices = states.each_mut().map(super::super::buffer::Buffer::as_mut_slice::<f32>);
     if slices.iter().zip(lens).any(|(slice, len)| slice.len() < len) { Err(missing()) } else { Ok(slices) }
 }
 

@@ -23,7 +23,7 @@ pub(super) const FAMILIES: &[Family] = &[
 fn factors(cx: &mut Cx<'_, '_>, mut count: usize) -> Vec<usize> {
     let mut sizes = Vec::new();
     for _ in 0..cx.random().between(0, 3) {
-        let divisors: Vec<usize> = (1..=count.min(16)).filter(|d| count % d == 0).collect();
+        let divisors: Vec<usize> = (1..=count.min(16)).filter(|d| count.is_multiple_of(*d)).collect();
         let size = *cx.random().pick(&divisors);
         sizes.push(size);
         count /= size;
