@@ -298,7 +298,8 @@ def conv_2d(rng, elem):
     size = inside if valid else [same(h, stride[0]), same(w, stride[1])]
     bias, y = layer(rng, elem, x, f, [n, *size, cout], kh * kw * cin // groups, cout)
     a, name = activation(rng)
-    options = dict(padding=int(valid), strideH=int(stride[0]), strideW=int(stride[1]), dilationHFactor=int(dilation[0]), dilationWFactor=int(dilation[1]), fusedActivationFunction=a)
+    options = dict(padding=int(valid), strideH=int(stride[0]), strideW=int(stride[1]), dilationHFactor=int(dilation[0]),
+        dilationWFactor=int(dilation[1]), fusedActivationFunction=a)
     attributes = dict(padding="valid" if valid else "same", stride=f"[{stride[0]}, {stride[1]}]", dilation=f"[{dilation[0]}, {dilation[1]}]", activation=name)
     if elem == "i16" and bias is None and rng.random() < 0.5:
         options["quantizedBiasType"] = 2
@@ -323,7 +324,8 @@ def depthwise_conv_2d(rng, elem):
         bias.scale = [np.float32(x.scale[0]) * s for s in f.scale]
         bias.axis = 0 if len(f.scale) > 1 else None
     a, name = activation(rng)
-    options = dict(padding=int(valid), strideH=stride[0], strideW=stride[1], dilationHFactor=dilation[0], dilationWFactor=dilation[1], depthMultiplier=m, fusedActivationFunction=a)
+    options = dict(padding=int(valid), strideH=stride[0], strideW=stride[1], dilationHFactor=dilation[0], dilationWFactor=dilation[1],
+        depthMultiplier=m, fusedActivationFunction=a)
     attributes = dict(padding="valid" if valid else "same", stride=str(stride), dilation=str(dilation), depth_multiplier=m, activation=name)
     return Case("DEPTHWISE_CONV_2D", ("DepthwiseConv2DOptions", options), "depthwise_conv_2d", attributes, [x, f, bias], [y], runtime_of(elem))
 
@@ -341,7 +343,8 @@ def transpose_conv(rng, elem):
     shape = T("i32", [4], data=np.array([1, *size, cout], np.int32))
     options = dict(padding=int(valid), strideH=stride[0], strideW=stride[1])
     attributes = dict(padding="valid" if valid else "same", stride=str(stride))
-    return Case("TRANSPOSE_CONV", ("TransposeConvOptions", options), "transpose_conv", attributes, [shape, f, x] + ([bias] if bias else []), [y], runtime_of(elem))
+    return Case("TRANSPOSE_CONV", ("TransposeConvOptions", options), "transpose_conv", attributes, [shape, f, x] + ([bias] if bias else []),
+        [y], runtime_of(elem))
 
 
 def fully_connected(rng, elem, runtime=None):
@@ -417,7 +420,8 @@ add = binary("ADD", "AddOptions", "add", lambda r, a, b, top: max(a, b) * r.choi
 sub = binary("SUB", "SubOptions", "sub", lambda r, a, b, top: max(a, b) * r.choice([0.7, 1, 2, 5]), extra=NOT_POT)
 mul = binary("MUL", "MulOptions", "mul", lambda r, a, b, top: a * b * top * r.choice([0.3, 1]))
 div = binary("DIV", "DivOptions", "div", lambda r, a, b, top: a / b * r.choice([0.05, 0.5]))
-squared_difference = binary("SQUARED_DIFFERENCE", "SquaredDifferenceOptions", "squared_difference", lambda r, a, b, top: max(a, b) ** 2 * top * r.choice([0.5, 2]), fused=False)
+squared_difference = binary("SQUARED_DIFFERENCE", "SquaredDifferenceOptions", "squared_difference", lambda r, a, b, top: max(a,
+    b) ** 2 * top * r.choice([0.5, 2]), fused=False)
 
 
 def nonzero_div(rng, elem):
@@ -548,7 +552,8 @@ def log_softmax(rng, elem):
 
 def l2_normalization(rng, elem):
     x = act(rng, elem, [4, int(rng.choice([2, 10, 33]))])
-    return Case("L2_NORMALIZATION", ("L2NormOptions", {}), "l2_normalization", {}, [x], [T(elem, x.shape, 1 / 128, 128 if elem == "u8" else 0)], runtime_of(elem))
+    return Case("L2_NORMALIZATION", ("L2NormOptions", {}), "l2_normalization", {}, [x], [T(elem, x.shape, 1 / 128,
+        128 if elem == "u8" else 0)], runtime_of(elem))
 
 
 def pool(builtin, mnemonic):
@@ -650,19 +655,22 @@ def concatenation(rng, elem):
 
 
 def svdf(rng, elem):
-    batch, features, units, rank, memory = (int(v) for v in (rng.integers(1, 3), rng.integers(1, 9), rng.integers(1, 5), rng.integers(1, 3), rng.integers(2, 9)))
+    batch, features, units, rank, memory = (int(v) for v in (rng.integers(1, 3), rng.integers(1, 9), rng.integers(1, 5), rng.integers(1, 3),
+        rng.integers(2, 9)))
     state_elem = "i16" if rng.random() < 0.7 else "i8"
     filters = units * rank
     x = act(rng, "i8", [batch, features])
     wf = T("i8", [filters, features], scale(rng, -3, -2), data=rng.integers(-127, 128, [filters, features]).astype(np.int8))
     top = 32767 if state_elem == "i16" else 127
-    state = T(state_elem, [batch, filters * memory], float(x.scale[0]) * float(wf.scale[0]) * 5000 * np.sqrt(features) / top, 0 if state_elem == "i16" else rng.integers(-20, 20), variable=True)
+    state = T(state_elem, [batch, filters * memory], float(x.scale[0]) * float(wf.scale[0]) * 5000 * np.sqrt(features) / top,
+        0 if state_elem == "i16" else rng.integers(-20, 20), variable=True)
     wt_high = 512 if state_elem == "i16" else 127
     wt = T(state_elem, [filters, memory], scale(rng, -4, -3), data=rng.integers(-wt_high, wt_high, [filters, memory]).astype(STORAGE[state_elem]))
     bias_scale = np.float32(state.scale[0]) * wt.scale[0]
     bias = T("i32", [units], bias_scale, data=(rng.standard_normal(units) * top * wt_high / 4).astype(np.int32))
     y = T("i8", [batch, units], float(bias_scale) * top * wt_high / 3 * np.sqrt(memory * rank) / 127, zero(rng, "i8"))
-    return Case("SVDF", ("SVDFOptions", {"rank": rank, "fusedActivationFunction": 1}), "svdf", {"rank": rank, "activation": "relu"}, [x, wf, wt, bias, state], [y])
+    return Case("SVDF", ("SVDFOptions", {"rank": rank, "fusedActivationFunction": 1}), "svdf", {"rank": rank, "activation": "relu"}, [x, wf,
+        wt, bias, state], [y])
 
 
 def lstm(rng, elem):
@@ -672,7 +680,8 @@ def lstm(rng, elem):
     w = [T("i8", [state, features], scale(rng, -3, -2), data=rng.integers(-127, 128, [state, features]).astype(np.int8)) for _ in range(4)]
     r = [T("i8", [state, state], scale(rng, -3, -2), data=rng.integers(-127, 128, [state, state]).astype(np.int8)) for _ in range(4)]
     wide = elem == "i16"
-    b = [T("i64" if wide else "i32", [state], np.float32(x.scale[0]) * v.scale[0], data=(rng.standard_normal(state) / (float(x.scale[0]) * float(v.scale[0]))).astype(np.int64 if wide else np.int32)) for v in w]
+    b = [T("i64" if wide else "i32", [state], np.float32(x.scale[0]) * v.scale[0],
+        data=(rng.standard_normal(state) / (float(x.scale[0]) * float(v.scale[0]))).astype(np.int64 if wide else np.int32)) for v in w]
     hidden = T(elem, [batch, state], 1 / 128 if elem == "i8" else 1 / 32768, zero(rng, elem) // 4, variable=True)
     cell = T("i16", [batch, state], 2.0 ** -int(rng.integers(8, 15)), 0, variable=True)
     y = T(elem, [*x.shape[:2], state], hidden.scale, hidden.zero)
