@@ -65,7 +65,10 @@ impl Destination {
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> Diagnostic {
-    Diagnostic::error("CLI003", format!("cannot write: {error}")).in_file(path.display().to_string())
+    // The temporary file's name, which the error may carry, says nothing to the user and differs every time.
+    let error = error.to_string();
+    let what = error.split_once(" at path ").map_or(error.as_str(), |(what, _)| what);
+    Diagnostic::error("CLI003", format!("cannot write: {what}")).in_file(path.display().to_string())
 }
 
 /// A file beside `path` that goes away unless it is renamed. Its permissions are those of any new file.
