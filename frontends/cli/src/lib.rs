@@ -1,6 +1,6 @@
 //! The `octet` command: arguments, progress, diagnostics on a terminal.
 //!
-//! One file of [`commands`] holds one command. [`driver`] is what they share with programs that use Octet as a library: loading, compiling and
+//! One file of `commands/` holds one command. [`driver`] is what they share with programs that use Octet as a library: loading, compiling and
 //! saving models without arguments or a terminal. A third party's command with passes of its own is three lines:
 //!
 //! ```no_run

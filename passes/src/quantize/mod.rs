@@ -1,8 +1,8 @@
 //! Quantization: annotate, solve, materialise.
 //!
-//! Ranges stand on values (written by `calibrate`, or pinned in the text form). [`rules`] says what each kernel wants, [`solve`] decides what
-//! is computed in integers and which scales are shared, [`materialise`] changes types and constants in one patch per graph. The modes that
-//! change constants only are in [`weight_only`]. What was done, and what was not and why, is a [`Report`].
+//! Ranges stand on values (written by `calibrate`, or pinned in the text form). `rules` says what each kernel wants, `solve` decides what
+//! is computed in integers and which scales are shared, `materialise` changes types and constants in one patch per graph. The modes that
+//! change constants only are in `weight_only`. What was done, and what was not and why, is a [`Report`].
 //!
 //! Nothing here runs a model: ranges that are missing are reported, never guessed.
 
