@@ -246,6 +246,7 @@ pub(crate) fn options(op: &Op, packer: &mut Packer<'_>) -> Result<Option<Options
                 keep_num_dims: o.keep_num_dims,
                 asymmetric_quantize_inputs: o.asymmetric_quantize_inputs,
                 quantized_bias_type: bias_type(o.quantized_bias_type),
+                quant_spec: None,
             }
         ),
         Op::BatchMatmul(o) => table!(

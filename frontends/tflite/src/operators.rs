@@ -241,6 +241,10 @@ fn layers(code: Code, op: fb::Operator<'_>) -> Result<Option<Op>, String> {
         }
         Code::FULLY_CONNECTED => {
             let o = options!(op, builtin_options_as_fully_connected_options);
+            // A specification of the weights' quantization that only its writer understands: the operator travels as it is.
+            if o.quant_spec.is_some() {
+                return Ok(None);
+            }
             FullyConnected {
                 activation: activation(o.fused_activation_function)?,
                 weights_format: match o.weights_format {
@@ -274,8 +278,13 @@ fn layers(code: Code, op: fb::Operator<'_>) -> Result<Option<Op>, String> {
         Code::PRELU => Prelu::default().into(),
         Code::SELECT => Select { kind: SelectKind::Select }.into(),
         Code::SELECT_V2 => Select { kind: SelectKind::SelectV2 }.into(),
-        // The types of operand and result say what these options repeat.
-        Code::CAST => Cast::default().into(),
+        Code::CAST => match op.builtin_options_type() {
+            fb::BuiltinOptions::NONE => Cast::default().into(),
+            _ => {
+                let o = options!(op, builtin_options_as_cast_options);
+                Cast { in_type: Some(cast_type(o.in_data_type)?), out_type: Some(cast_type(o.out_data_type)?) }.into()
+            }
+        },
         Code::BITCAST => Bitcast::default().into(),
         Code::ARG_MAX => {
             let o = options!(op, builtin_options_as_arg_max_options);
@@ -559,6 +568,10 @@ fn activation(value: fb::ActivationFunctionType) -> Result<Activation, String> {
         fb::ActivationFunctionType::SIGN_BIT => Activation::SignBit,
         other => return Err(format!("fused activation {} is unknown", other.0)),
     })
+}
+
+fn cast_type(value: fb::TensorType) -> Result<ElementType, String> {
+    element_type(value).ok_or_else(|| format!("element type {} is unknown", value.0))
 }
 
 /// The field's default, FLOAT32, stands for a bias type that was not given.

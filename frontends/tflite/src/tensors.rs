@@ -170,6 +170,10 @@ fn blockwise<'a>(
     let Some(block) = block.filter(|b| shape.dims().last().is_some_and(|d| d % b == 0)) else {
         return Err(wrong(format!("blocks of {} do not divide the innermost axis of {shape}", details.block_size())));
     };
+    let axes: Vec<i32> = details.block_shape().iter().flatten().collect();
+    if axes.split_last().is_some_and(|(last, outer)| *last != details.block_size() || outer.iter().any(|d| *d != 1)) {
+        return Err((codes::UNSUPPORTED, format!("blocks of shape {axes:?}, along several axes, have no representation in Octet")));
+    }
     let Some((tensor, bytes)) = constant(details.scales()) else {
         return Err(wrong(format!("the scales are tensor {}, which is no constant of this graph", details.scales())));
     };
