@@ -3,7 +3,7 @@
 use octet_ir::ops::Activation;
 use rten_vecmath::{Exp, Sigmoid, Tanh};
 
-use super::vector::{map, map_simd};
+use super::vector::{map, map_simd, map_vectorized};
 
 /// `e^x` of every element.
 pub fn exp(input: &[f32], output: &mut [f32]) {
@@ -22,7 +22,7 @@ pub fn tanh(input: &[f32], output: &mut [f32]) {
 
 /// `x * min(max(x + 3, 0), 6) / 6`.
 pub fn hard_swish(input: &[f32], output: &mut [f32]) {
-    map(input, output, |x| x * (x + 3.0).clamp(0.0, 6.0) * (1.0 / 6.0));
+    map_vectorized(input, output, |x| x * (x + 3.0).clamp(0.0, 6.0) * (1.0 / 6.0));
 }
 
 /// `x` where positive, else `e^x - 1`.

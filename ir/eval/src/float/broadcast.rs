@@ -82,9 +82,20 @@ impl<const N: usize> Broadcast<N> {
 }
 
 impl Broadcast<2> {
-    /// `out = f(a, b)` for every element.
+    /// `out = f(a, b)` for every element. Compiled once per pair of types, not per function:
+    /// for the many cases that models spend no time in.
+    #[inline(never)]
+    pub fn zip<T: Copy, U: Copy>(&self, a: &[T], b: &[T], out: &mut [U], f: fn(T, T) -> U) {
+        self.rows(|first, at, strides, count| {
+            for (i, out) in out[first..first + count].iter_mut().enumerate() {
+                *out = f(a[at[0] + i * strides[0]], b[at[1] + i * strides[1]]);
+            }
+        });
+    }
+
+    /// The same with the function compiled in, for every vector unit.
     #[inline]
-    pub fn zip<T: Copy, U: Copy>(&self, a: &[T], b: &[T], out: &mut [U], f: impl Fn(T, T) -> U) {
+    pub fn zip_vectorized<T: Copy, U: Copy>(&self, a: &[T], b: &[T], out: &mut [U], f: impl Fn(T, T) -> U) {
         vectorized(
             #[inline(always)]
             || {
@@ -143,6 +154,9 @@ mod tests {
         let run = |da: &[usize], db: &[usize], result: &[usize], a: &[i32], b: &[i32]| {
             let mut out = vec![0; result.iter().product()];
             Broadcast::new([da, db], result).expect("fits").zip(a, b, &mut out, |x, y| x - y);
+            let mut fast = vec![0; out.len()];
+            Broadcast::new([da, db], result).expect("fits").zip_vectorized(a, b, &mut fast, |x, y| x - y);
+            assert_eq!(out, fast);
             out
         };
         assert_eq!(run(&[2, 3], &[3], &[2, 3], &a, &b), [-10, -19, -28, -7, -16, -25]);

@@ -5,6 +5,8 @@
 //! the sums: they are exact as long as they stay below 2^24, and within an ULP beyond. LiteRT's
 //! `tensor_utils` define how activations are rounded.
 
+use super::vector::map_vectorized;
+
 /// Rounds one row to `[-127, 127]` steps around zero; answers the step.
 pub fn quantize_symmetric(x: &[f32], out: &mut [f32]) -> f32 {
     let range = x.iter().fold(0.0f32, |range, x| range.max(x.abs()));
@@ -13,9 +15,7 @@ pub fn quantize_symmetric(x: &[f32], out: &mut [f32]) -> f32 {
         return 1.0;
     }
     let inverse = 127.0 / range;
-    for (out, &x) in out.iter_mut().zip(x) {
-        *out = (x * inverse).round().clamp(-127.0, 127.0);
-    }
+    map_vectorized(x, out, |x| (x * inverse).round().clamp(-127.0, 127.0));
     range / 127.0
 }
 
@@ -36,9 +36,8 @@ pub fn quantize_asymmetric(x: &[f32], out: &mut [f32]) -> f32 {
     let zero = zero.round().clamp(-128.0, 127.0) as f32;
     let step = step as f32;
     let inverse = 1.0 / step;
-    for (out, &x) in out.iter_mut().zip(x) {
-        *out = (zero + x * inverse).round().clamp(-128.0, 127.0) - zero;
-    }
+    // LiteRT's build fuses the product and the sum, which shows where a number lies between two steps.
+    map_vectorized(x, out, |x| x.mul_add(inverse, zero).round().clamp(-128.0, 127.0) - zero);
     step
 }
 

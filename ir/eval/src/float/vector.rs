@@ -32,13 +32,17 @@ pub fn map_simd(op: &impl SimdUnaryOp<f32>, input: &[f32], output: &mut [f32]) {
 /// Applies a scalar function to every element.
 #[inline]
 pub fn map<T: Copy, U>(input: &[T], output: &mut [U], f: impl Fn(T) -> U) {
+    for (y, &x) in output.iter_mut().zip(input) {
+        *y = f(x);
+    }
+}
+
+/// The same, compiled for every vector unit: for the few functions that models spend time in.
+#[inline]
+pub fn map_vectorized<T: Copy, U>(input: &[T], output: &mut [U], f: impl Fn(T) -> U) {
     vectorized(
         #[inline(always)]
-        || {
-            for (y, &x) in output.iter_mut().zip(input) {
-                *y = f(x);
-            }
-        },
+        || map(input, output, f),
     );
 }
 

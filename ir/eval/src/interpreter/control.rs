@@ -86,6 +86,9 @@ impl Interpreter {
     fn call(&mut self, id: GraphId, inputs: &[Passed], observer: &mut Option<&mut dyn Observer>) -> Result<Vec<Passed>, Diagnostic> {
         let program = Arc::clone(&self.program);
         let graph = program.module.graph(id);
+        if self.running[id.index()] {
+            return Err(Diagnostic::error("EVL013", format!("graph '{}' calls itself", graph.name())));
+        }
         if graph.inputs().len() != inputs.len() {
             let message = format!("graph '{}' takes {} inputs, {} are passed", graph.name(), graph.inputs().len(), inputs.len());
             return Err(Diagnostic::error("EVL002", message));
@@ -98,7 +101,7 @@ impl Interpreter {
             first.unwrap_or_else(|| Diagnostic::error("EVL002", "the called graph cannot be planned"))
         })?;
         let (Some(plan), Some(state)) = (self.plans[id.index()].clone(), self.states[id.index()].as_mut()) else {
-            return Err(Diagnostic::error("EVL013", "a graph calls itself"));
+            return Err(super::not_allocated());
         };
         for (value, (ty, data)) in graph.inputs().iter().zip(inputs) {
             state.put(&plan, value.index(), ty, data.bytes());

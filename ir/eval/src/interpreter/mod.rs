@@ -75,6 +75,8 @@ pub struct Interpreter {
     plans: Vec<Option<Arc<Plan>>>,
     /// Per graph; taken while the graph runs.
     states: Vec<Option<GraphState>>,
+    /// Per graph: whether it runs now. A graph may not call itself.
+    running: Vec<bool>,
     /// Per graph: the input types of the next plan.
     input_types: Vec<Vec<Type>>,
     /// Resource variables.
@@ -103,6 +105,7 @@ impl Interpreter {
             options,
             plans: vec![None; graphs],
             states: vec![None; graphs],
+            running: vec![false; graphs],
             input_types,
             variables,
             initialized: vec![false; graphs],

@@ -153,7 +153,7 @@ pub(super) fn numbers(elem: ElementType, bytes: &[u8]) -> Option<Numbers> {
 }
 
 /// Whether results of this op are known only when it has run.
-fn gives_results_late(op: &Op) -> bool {
+pub(super) fn gives_results_late(op: &Op) -> bool {
     matches!(op, Op::If(_) | Op::While(_) | Op::ReadVariable(_) | Op::Where(_) | Op::Unique(_))
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use octet_ir::{Diagnostic, EntityId, GraphId, OpId, Type, ValueDef, ValueId};
 use smallvec::SmallVec;
 
-use super::plan::{Action, Place, Plan, Step, byte_len, infer, location, numbers, prepare, with_static_shape};
+use super::plan::{Action, Place, Plan, Step, byte_len, gives_results_late, infer, location, numbers, prepare, with_static_shape};
 use super::program::Program;
 use super::{Interpreter, Options};
 use crate::buffer::Buffer;
@@ -185,10 +185,11 @@ impl GraphState {
         let results = match infer(program, program.module.graph(graph), operation, &types, &value)? {
             Some(results) => results,
             // The kernel will say: start from the declared types.
-            None => {
+            None if gives_results_late(operation.op()) => {
                 let graph = program.module.graph(graph);
                 operation.results().iter().map(|id| with_static_shape(graph.ty(*id))).collect()
             }
+            None => return Err(Diagnostic::error("EVL019", "the result shapes cannot be told from the operands")),
         };
         let constant = |operand: usize| match plan.places[(*step.operands.get(operand)?)?] {
             Place::Constant => bytes(operand),
@@ -244,10 +245,10 @@ impl Interpreter {
     /// Runs graph `id`, whose inputs are in place.
     pub(super) fn run_graph(&mut self, id: GraphId, observer: &mut Option<&mut dyn Observer>) -> Result<(), Diagnostic> {
         let Some(plan) = self.plans[id.index()].clone() else { return Err(super::not_allocated()) };
-        let Some(mut state) = self.states[id.index()].take() else {
-            return Err(Diagnostic::error("EVL013", "a graph calls itself"));
-        };
+        let Some(mut state) = self.states[id.index()].take() else { return Err(super::not_allocated()) };
+        self.running[id.index()] = true;
         let result = self.run_steps(id, &plan, &mut state, observer);
+        self.running[id.index()] = false;
         self.states[id.index()] = Some(state);
         result
     }

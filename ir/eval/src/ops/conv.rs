@@ -4,6 +4,7 @@ use octet_ir::ElementType as E;
 use octet_ir::ops::{Activation, Conv2d, Conv3d, Conv3dTranspose, DepthwiseConv2d, Padding, TransposeConv, conv_padding};
 
 use super::dense::{integer_weights, weight_scales};
+use super::util::float_if_there;
 use crate::float::activation::activate;
 use crate::float::conv::{Axis, Conv, ConvShape};
 use crate::float::depthwise::{Depthwise, DepthwiseShape};
@@ -62,6 +63,7 @@ impl Convolution for Depthwise {
 
 /// Operands input, filter and bias, all f32. Constant weights are packed now, others in every run.
 fn float<C: Convolution>(cx: &PrepareCx<'_>, shape: C::Shape, activation: Activation) -> Prepared {
+    float_if_there(cx, 2)?;
     let clamp = clamp_of(activation);
     let finish = move |output: &mut [f32]| {
         if activation.bounds().is_none() {
@@ -91,6 +93,7 @@ fn float<C: Convolution>(cx: &PrepareCx<'_>, shape: C::Shape, activation: Activa
 
 /// Float input and integer weights: the input is rounded to 8 bits, sample by sample.
 fn hybrid<C: Convolution>(cx: &PrepareCx<'_>, one: C::Shape, channels: usize, activation: Activation, symmetric: bool) -> Prepared {
+    float_if_there(cx, 2)?;
     let weights = cx.ty(1)?;
     let scales = weight_scales(cx, weights)?;
     if scales.len() != 1 && scales.len() != channels {
@@ -168,6 +171,7 @@ fn transposed(
     at: impl Fn(usize, usize, usize) -> usize + Send + Sync + 'static,
     activation: Activation,
 ) -> Prepared {
+    float_if_there(cx, 3)?;
     let clamp = clamp_of(activation);
     let finish = move |output: &mut [f32]| {
         if activation.bounds().is_none() {

@@ -4,13 +4,14 @@ use octet_ir::ElementType as E;
 use octet_ir::ops::{Fill, OneHot, RangeOp, SparseToDense, Where};
 
 use super::elementwise::with_number;
-use super::util::{fill as fill_with, out_of_bounds, read_ints, width};
+use super::util::{fill as fill_with, one_element, out_of_bounds, read_ints, width};
 use crate::data::index::tuple_offset;
 use crate::float::number::Number;
 use crate::kernel::{PrepareCx, Prepared, fallible_kernel, kernel};
 
 pub(super) fn fill(_: &Fill, cx: &PrepareCx<'_>) -> Prepared {
     width(cx, 1)?;
+    one_element(cx, 1, cx.elem(1)?)?;
     kernel(|io| {
         let value = io.input(1);
         fill_with(io.output(0), value);
@@ -18,7 +19,9 @@ pub(super) fn fill(_: &Fill, cx: &PrepareCx<'_>) -> Prepared {
 }
 
 pub(super) fn range(_: &RangeOp, cx: &PrepareCx<'_>) -> Prepared {
-    fn run<T: Number>() -> Prepared {
+    fn run<T: Number>(cx: &PrepareCx<'_>) -> Prepared {
+        let elem = cx.elem(0)?;
+        (0..3).try_for_each(|index| one_element(cx, index, elem))?;
         kernel(|io| {
             let (Some(&start), Some(&delta)) = (io.input::<T>(0).first(), io.input::<T>(2).first()) else { return };
             let mut value = start;
@@ -29,7 +32,7 @@ pub(super) fn range(_: &RangeOp, cx: &PrepareCx<'_>) -> Prepared {
         })
     }
     let elem = cx.elem(0)?;
-    with_number!(elem, cx, run())
+    with_number!(elem, cx, run(cx))
 }
 
 pub(super) fn one_hot(op: &OneHot, cx: &PrepareCx<'_>) -> Prepared {
@@ -38,6 +41,9 @@ pub(super) fn one_hot(op: &OneHot, cx: &PrepareCx<'_>) -> Prepared {
     let result = cx.result_shape(0)?;
     let depth = *result.get(axis).ok_or_else(|| cx.invalid("the result has too few axes"))?;
     let (elem, width) = (cx.elem(0)?, width(cx, 2)?);
+    let value = cx.elem(2)?;
+    one_element(cx, 2, value)?;
+    one_element(cx, 3, value)?;
     let inner: usize = indices[axis..].iter().product();
     kernel(move |io| {
         let indices = read_ints(io, 0, elem);
@@ -100,6 +106,7 @@ pub(super) fn sparse_to_dense(_: &SparseToDense, cx: &PrepareCx<'_>) -> Prepared
     if values != 1 && values != tuples {
         return Err(cx.invalid(format!("{values} values for {tuples} indices")));
     }
+    one_element(cx, 3, cx.elem(2)?)?;
     fallible_kernel(0, move |io| {
         let indices = read_ints(io, 0, elem);
         let (values, default) = (io.input::<u8>(2), io.input::<u8>(3));

@@ -4,7 +4,7 @@ use octet_ir::ops::{BatchMatmul, EmbeddingLookup, FullyConnected, WeightsFormat}
 use octet_ir::{ElementType as E, Type};
 
 use super::conv::clamp_of;
-use super::util::{out_of_bounds, width};
+use super::util::{float_if_there, out_of_bounds, width};
 use crate::data::index::{GatherShape, checked};
 use crate::float::activation::activate;
 use crate::float::gemm::{Gather, PackedWeights, multiply, multiply_vector};
@@ -18,6 +18,7 @@ pub(super) fn fully_connected(op: &FullyConnected, cx: &PrepareCx<'_>) -> Prepar
     if op.weights_format != WeightsFormat::Default {
         return Err(cx.unsupported());
     }
+    float_if_there(cx, 2)?;
     match (cx.elem(0)?, cx.elem(1)?) {
         (E::F32, E::F32) => float_fully_connected(op, cx),
         (E::F32, E::I8 | E::I4 | E::I2) => hybrid_fully_connected(op, cx),
@@ -185,6 +186,10 @@ pub(super) fn batch_matmul(op: &BatchMatmul, cx: &PrepareCx<'_>) -> Prepared {
         let lhs = io.input::<f32>(0);
         let (output, scratch) = io.output_and_scratch::<f32, f32>(0);
         let scratch = &mut scratch[..m * k];
+        if k == 0 {
+            output.fill(0.0);
+            return;
+        }
         for (&(left, right), out) in batches.iter().zip(output.chunks_exact_mut((m * n).max(1))) {
             let mut left = &lhs[left * m * k..][..m * k];
             if adj_x {

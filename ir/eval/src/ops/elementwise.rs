@@ -11,7 +11,7 @@ use super::util::width;
 use crate::float::activation;
 use crate::float::broadcast::Broadcast;
 use crate::float::number::Number;
-use crate::float::vector::map;
+use crate::float::vector::{map, map_vectorized};
 use crate::kernel::{PrepareCx, PrepareError, Prepared, fallible_kernel, kernel};
 
 /// Calls `$f::<T>` with the number type of `$elem`.
@@ -43,10 +43,18 @@ fn float_kernel(run: impl Fn(&[f32], &mut [f32]) + Send + Sync + 'static) -> Pre
 }
 
 /// A kernel from a function of one number.
-fn number_kernel<T: Pod>(f: impl Fn(T) -> T + Send + Sync + 'static) -> Prepared {
+fn number_kernel<T: Pod>(f: fn(T) -> T) -> Prepared {
     kernel(move |io| {
         let x = io.input::<T>(0);
-        map(x, io.output(0), &f);
+        map(x, io.output(0), f);
+    })
+}
+
+/// The same for a function of f32 that models spend time in.
+fn hot_kernel(f: impl Fn(f32) -> f32 + Send + Sync + 'static) -> Prepared {
+    kernel(move |io| {
+        let x = io.input(0);
+        map_vectorized(x, io.output(0), &f);
     })
 }
 
@@ -66,19 +74,21 @@ pub(super) fn unary(op: &Unary, cx: &PrepareCx<'_>) -> Prepared {
         return Err(cx.unsupported());
     }
     match (op.kind, elem) {
-        (UnaryKind::Abs, _) => with_number!(elem, cx, abs()),
-        (UnaryKind::Neg, _) => with_number!(elem, cx, neg()),
-        (UnaryKind::Sign, _) => with_number!(elem, cx, sign()),
-        (UnaryKind::Square, _) => with_number!(elem, cx, square()),
         (UnaryKind::LogicalNot, E::Bool) => number_kernel(|x: u8| u8::from(x == 0)),
-        (UnaryKind::LogicalNot, _) => Err(cx.unsupported()),
-        (UnaryKind::Relu, _) => with_number!(elem, cx, clamp(Some(0.0), None)),
-        (UnaryKind::Relu6, _) => with_number!(elem, cx, clamp(Some(0.0), Some(6.0))),
-        (UnaryKind::ReluN1To1, _) => with_number!(elem, cx, clamp(Some(-1.0), Some(1.0))),
-        (UnaryKind::Relu0To1, _) => with_number!(elem, cx, clamp(Some(0.0), Some(1.0))),
         (kind, E::F32) => float_unary(kind, cx),
-        (kind, E::F64) => double_unary(kind, cx),
-        _ => Err(cx.unsupported()),
+        (
+            UnaryKind::Ceil
+            | UnaryKind::Floor
+            | UnaryKind::Round
+            | UnaryKind::Sqrt
+            | UnaryKind::Rsqrt
+            | UnaryKind::Cos
+            | UnaryKind::Sin
+            | UnaryKind::Log
+            | UnaryKind::Exp,
+            E::F64,
+        ) => double_unary(op.kind, cx),
+        (kind, _) => with_number!(elem, cx, arithmetic_unary(kind, cx)),
     }
 }
 
@@ -97,17 +107,20 @@ fn float_unary(kind: UnaryKind, cx: &PrepareCx<'_>) -> Prepared {
         UnaryKind::HardSwish => float_kernel(activation::hard_swish),
         UnaryKind::Logistic => float_kernel(activation::logistic),
         UnaryKind::Tanh => float_kernel(activation::tanh),
-        UnaryKind::Abs
-        | UnaryKind::Neg
-        | UnaryKind::Sign
-        | UnaryKind::Square
-        | UnaryKind::LogicalNot
-        | UnaryKind::Relu
-        | UnaryKind::Relu6
-        | UnaryKind::ReluN1To1
-        | UnaryKind::Relu0To1
-        | UnaryKind::ZerosLike => Err(cx.unsupported()),
+        UnaryKind::Abs => hot_kernel(f32::abs),
+        UnaryKind::Neg => hot_kernel(|x| -x),
+        UnaryKind::Square => hot_kernel(|x| x * x),
+        UnaryKind::Relu => hot_clamp(0.0, f32::INFINITY),
+        UnaryKind::Relu6 => hot_clamp(0.0, 6.0),
+        UnaryKind::ReluN1To1 => hot_clamp(-1.0, 1.0),
+        UnaryKind::Relu0To1 => hot_clamp(0.0, 1.0),
+        UnaryKind::Sign => number_kernel(<f32 as Number>::sign),
+        UnaryKind::LogicalNot | UnaryKind::ZerosLike => Err(cx.unsupported()),
     }
+}
+
+fn hot_clamp(low: f32, high: f32) -> Prepared {
+    hot_kernel(move |x| x.larger(low).smaller(high))
 }
 
 fn double_unary(kind: UnaryKind, cx: &PrepareCx<'_>) -> Prepared {
@@ -138,26 +151,42 @@ fn double_unary(kind: UnaryKind, cx: &PrepareCx<'_>) -> Prepared {
     }
 }
 
-fn abs<T: Number>() -> Prepared {
-    number_kernel(T::abs)
-}
-
-fn neg<T: Number>() -> Prepared {
-    number_kernel(T::neg)
-}
-
-fn sign<T: Number>() -> Prepared {
-    number_kernel(T::sign)
-}
-
-fn square<T: Number>() -> Prepared {
-    number_kernel(|x: T| x.mul(x))
+fn arithmetic_unary<T: Number>(kind: UnaryKind, cx: &PrepareCx<'_>) -> Prepared {
+    match kind {
+        UnaryKind::Abs => number_kernel(T::abs),
+        UnaryKind::Neg => number_kernel(T::neg),
+        UnaryKind::Sign => number_kernel(T::sign),
+        UnaryKind::Square => number_kernel(|x: T| x.mul(x)),
+        UnaryKind::Relu => clamp::<T>(Some(0.0), None),
+        UnaryKind::Relu6 => clamp::<T>(Some(0.0), Some(6.0)),
+        UnaryKind::ReluN1To1 => clamp::<T>(Some(-1.0), Some(1.0)),
+        UnaryKind::Relu0To1 => clamp::<T>(Some(0.0), Some(1.0)),
+        UnaryKind::Ceil
+        | UnaryKind::Floor
+        | UnaryKind::Round
+        | UnaryKind::Sqrt
+        | UnaryKind::Rsqrt
+        | UnaryKind::Cos
+        | UnaryKind::Sin
+        | UnaryKind::Log
+        | UnaryKind::Exp
+        | UnaryKind::Elu
+        | UnaryKind::HardSwish
+        | UnaryKind::Logistic
+        | UnaryKind::Tanh
+        | UnaryKind::LogicalNot
+        | UnaryKind::ZerosLike => Err(cx.unsupported()),
+    }
 }
 
 fn clamp<T: Number>(low: Option<f32>, high: Option<f32>) -> Prepared {
     let low = low.map_or_else(T::lowest, T::from_f32);
     let high = high.map_or_else(T::highest, T::from_f32);
-    number_kernel(move |x: T| x.larger(low).smaller(high))
+    kernel(move |io| {
+        for (y, &x) in io.input::<T>(0).iter().zip(io.output::<T>(0)).map(|(x, y)| (y, x)) {
+            *y = x.larger(low).smaller(high);
+        }
+    })
 }
 
 /// The walk over two operands and the result.
@@ -167,24 +196,20 @@ fn pair(cx: &PrepareCx<'_>) -> Result<Broadcast<2>, PrepareError> {
 }
 
 /// A kernel from a function of two numbers.
-fn zip_kernel<T: Pod, U: Pod>(cx: &PrepareCx<'_>, f: impl Fn(T, T) -> U + Send + Sync + 'static) -> Prepared {
+fn zip_kernel<T: Pod, U: Pod>(cx: &PrepareCx<'_>, f: fn(T, T) -> U) -> Prepared {
     let walk = pair(cx)?;
     kernel(move |io| {
         let (a, b) = (io.input(0), io.input(1));
-        walk.zip(a, b, io.output(0), &f);
+        walk.zip(a, b, io.output(0), f);
     })
 }
 
-/// A kernel from a function that divides by its second operand.
-fn dividing_kernel<T: Number>(cx: &PrepareCx<'_>, f: impl Fn(T, T) -> T + Send + Sync + 'static) -> Prepared {
+/// The same for a function of f32 that models spend time in.
+fn hot_zip_kernel(cx: &PrepareCx<'_>, f: impl Fn(f32, f32) -> f32 + Send + Sync + 'static) -> Prepared {
     let walk = pair(cx)?;
-    fallible_kernel(0, move |io| {
-        let (a, b) = (io.input::<T>(0), io.input::<T>(1));
-        if T::INTEGER && b.contains(&T::default()) {
-            return Err(Diagnostic::error("EVL011", "an integer is divided by zero"));
-        }
-        walk.zip(a, b, io.output(0), &f);
-        Ok(())
+    kernel(move |io| {
+        let (a, b) = (io.input(0), io.input(1));
+        walk.zip_vectorized(a, b, io.output(0), &f);
     })
 }
 
@@ -194,8 +219,11 @@ pub(super) fn binary(op: &Binary, cx: &PrepareCx<'_>) -> Prepared {
         return Err(cx.unsupported());
     }
     match (op.kind, elem) {
-        (BinaryKind::Atan2, E::F32) => zip_kernel(cx, f32::atan2),
         (BinaryKind::Atan2, E::F64) => zip_kernel(cx, f64::atan2),
+        (kind, E::F32) => match op.activation.bounds() {
+            Some(bounds) => float_arithmetic(kind, bounds, cx),
+            None => Err(cx.unsupported()),
+        },
         (BinaryKind::LogicalAnd, E::Bool) => zip_kernel(cx, |a: u8, b: u8| u8::from(a != 0 && b != 0)),
         (BinaryKind::LogicalOr, E::Bool) => zip_kernel(cx, |a: u8, b: u8| u8::from(a != 0 || b != 0)),
         (BinaryKind::BitwiseXor, E::Bool) => zip_kernel(cx, |a: u8, b: u8| a ^ b),
@@ -216,31 +244,64 @@ pub(super) fn binary(op: &Binary, cx: &PrepareCx<'_>) -> Prepared {
     }
 }
 
+/// f32 arithmetic, with the clamp of a fused activation.
+fn float_arithmetic(kind: BinaryKind, (low, high): (f32, f32), cx: &PrepareCx<'_>) -> Prepared {
+    let clamp = move |y: f32| y.larger(low).smaller(high);
+    let clamped = (low, high) != (f32::NEG_INFINITY, f32::INFINITY);
+    match kind {
+        BinaryKind::Add if clamped => hot_zip_kernel(cx, move |a, b| clamp(a + b)),
+        BinaryKind::Sub if clamped => hot_zip_kernel(cx, move |a, b| clamp(a - b)),
+        BinaryKind::Mul if clamped => hot_zip_kernel(cx, move |a, b| clamp(a * b)),
+        BinaryKind::Div if clamped => hot_zip_kernel(cx, move |a, b| clamp(a / b)),
+        BinaryKind::Add => hot_zip_kernel(cx, |a, b| a + b),
+        BinaryKind::Sub => hot_zip_kernel(cx, |a, b| a - b),
+        BinaryKind::Mul => hot_zip_kernel(cx, |a, b| a * b),
+        BinaryKind::Div => hot_zip_kernel(cx, |a, b| a / b),
+        BinaryKind::Maximum => hot_zip_kernel(cx, f32::larger),
+        BinaryKind::Minimum => hot_zip_kernel(cx, f32::smaller),
+        BinaryKind::SquaredDifference => hot_zip_kernel(cx, |a, b| (a - b) * (a - b)),
+        BinaryKind::FloorDiv => zip_kernel(cx, <f32 as Number>::floor_div),
+        BinaryKind::FloorMod => zip_kernel(cx, <f32 as Number>::floor_mod),
+        BinaryKind::Pow => zip_kernel(cx, f32::powf),
+        BinaryKind::Atan2 => zip_kernel(cx, f32::atan2),
+        BinaryKind::LogicalAnd | BinaryKind::LogicalOr | BinaryKind::BitwiseXor | BinaryKind::RightShift => Err(cx.unsupported()),
+    }
+}
+
+/// Arithmetic on any number.
 fn arithmetic<T: Number>(kind: BinaryKind, activation: Activation, cx: &PrepareCx<'_>) -> Prepared {
-    let clamped = activation != Activation::None;
     let Some((low, high)) = activation.bounds() else { return Err(cx.unsupported()) };
     let low = if low == f32::NEG_INFINITY { T::lowest() } else { T::from_f32(low) };
     let high = if high == f32::INFINITY { T::highest() } else { T::from_f32(high) };
-    let clamp = move |x: T| x.larger(low).smaller(high);
-    match kind {
-        BinaryKind::Add if clamped => zip_kernel(cx, move |a: T, b: T| clamp(a.add(b))),
-        BinaryKind::Sub if clamped => zip_kernel(cx, move |a: T, b: T| clamp(a.sub(b))),
-        BinaryKind::Mul if clamped => zip_kernel(cx, move |a: T, b: T| clamp(a.mul(b))),
-        BinaryKind::Div if clamped => dividing_kernel(cx, move |a: T, b: T| clamp(a.div(b))),
-        BinaryKind::Add => zip_kernel(cx, T::add),
-        BinaryKind::Sub => zip_kernel(cx, T::sub),
-        BinaryKind::Mul => zip_kernel(cx, T::mul),
-        BinaryKind::Div => dividing_kernel(cx, T::div),
-        BinaryKind::FloorDiv => dividing_kernel(cx, T::floor_div),
-        BinaryKind::FloorMod => dividing_kernel(cx, T::floor_mod),
-        BinaryKind::Maximum => zip_kernel(cx, T::larger),
-        BinaryKind::Minimum => zip_kernel(cx, T::smaller),
-        BinaryKind::Pow => zip_kernel(cx, T::pow),
-        BinaryKind::SquaredDifference => zip_kernel(cx, |a: T, b: T| a.sub(b).mul(a.sub(b))),
+    let f: fn(T, T) -> T = match kind {
+        BinaryKind::Add => T::add,
+        BinaryKind::Sub => T::sub,
+        BinaryKind::Mul => T::mul,
+        BinaryKind::Div => T::div,
+        BinaryKind::FloorDiv => T::floor_div,
+        BinaryKind::FloorMod => T::floor_mod,
+        BinaryKind::Maximum => T::larger,
+        BinaryKind::Minimum => T::smaller,
+        BinaryKind::Pow => T::pow,
+        BinaryKind::SquaredDifference => |a, b| a.sub(b).mul(a.sub(b)),
         BinaryKind::Atan2 | BinaryKind::LogicalAnd | BinaryKind::LogicalOr | BinaryKind::BitwiseXor | BinaryKind::RightShift => {
-            Err(cx.unsupported())
+            return Err(cx.unsupported());
         }
-    }
+    };
+    let divides = T::INTEGER && matches!(kind, BinaryKind::Div | BinaryKind::FloorDiv | BinaryKind::FloorMod);
+    let walk = pair(cx)?;
+    fallible_kernel(0, move |io| {
+        let (a, b) = (io.input::<T>(0), io.input::<T>(1));
+        if divides && b.contains(&T::default()) {
+            return Err(Diagnostic::error("EVL011", "an integer is divided by zero"));
+        }
+        let out = io.output::<T>(0);
+        walk.zip(a, b, out, f);
+        if activation != Activation::None {
+            out.iter_mut().for_each(|y| *y = y.larger(low).smaller(high));
+        }
+        Ok(())
+    })
 }
 
 pub(super) fn compare(op: &Compare, cx: &PrepareCx<'_>) -> Prepared {
@@ -275,14 +336,14 @@ pub(super) fn gelu(op: &Gelu, cx: &PrepareCx<'_>) -> Prepared {
 pub(super) fn leaky_relu(op: &LeakyRelu, cx: &PrepareCx<'_>) -> Prepared {
     let alpha = op.alpha;
     match cx.elem(0)? {
-        E::F32 => number_kernel(move |x: f32| if x > 0.0 { x } else { x * alpha }),
+        E::F32 => hot_kernel(move |x| if x > 0.0 { x } else { x * alpha }),
         _ => Err(cx.unsupported()),
     }
 }
 
 pub(super) fn prelu(_: &Prelu, cx: &PrepareCx<'_>) -> Prepared {
     match (cx.elem(0)?, cx.elem(1)?) {
-        (E::F32, E::F32) => zip_kernel(cx, |x: f32, alpha: f32| if x >= 0.0 { x } else { x * alpha }),
+        (E::F32, E::F32) => hot_zip_kernel(cx, |x, alpha| if x >= 0.0 { x } else { x * alpha }),
         _ => Err(cx.unsupported()),
     }
 }

@@ -48,6 +48,10 @@ pub(super) fn gather_nd(_: &GatherNd, cx: &PrepareCx<'_>) -> Prepared {
         return Err(cx.unsupported());
     };
     let dims = dims.to_vec();
+    let tuples: usize = indices[..indices.len() - 1].iter().product();
+    if cx.result(0)?.shape.elements() != tuples * inner.iter().product::<usize>() {
+        return Err(cx.invalid("the result has one slice per index tuple"));
+    }
     let inner = inner.iter().product::<usize>() * width(cx, 0)?;
     let elem = cx.elem(1)?;
     fallible_kernel(0, move |io| {

@@ -2,7 +2,7 @@
 
 use octet_ir::ops::{MirrorMode, MirrorPad, Pad, PadV2};
 
-use super::util::{fill, width, zero_element};
+use super::util::{fill, one_element, width, zero_element};
 use crate::data::index::axis_tables;
 use crate::data::strided::{StridedCopy, View, dense_strides};
 use crate::kernel::{PrepareCx, PrepareError, Prepared, kernel};
@@ -12,8 +12,11 @@ fn placed(cx: &PrepareCx<'_>) -> Result<StridedCopy, PrepareError> {
     let (dims, result) = (cx.shape(0)?, cx.result_shape(0)?);
     let pads = cx.ints(1)?;
     let strides = dense_strides(result);
+    if pads.len() != 2 * dims.len() || result.len() != dims.len() {
+        return Err(cx.invalid("the paddings have two entries per axis"));
+    }
     let mut start = 0;
-    for (axis, pair) in pads.chunks(2).enumerate() {
+    for (axis, pair) in pads.chunks_exact(2).enumerate() {
         let (Ok(before), Ok(after)) = (usize::try_from(pair[0]), usize::try_from(pair[1])) else {
             return Err(cx.invalid(format!("negative padding of axis {axis}")));
         };
@@ -38,9 +41,7 @@ pub(super) fn pad(_: &Pad, cx: &PrepareCx<'_>) -> Prepared {
 
 pub(super) fn pad_v2(_: &PadV2, cx: &PrepareCx<'_>) -> Prepared {
     let copy = placed(cx)?;
-    if cx.elem(2)? != cx.elem(0)? {
-        return Err(cx.unsupported());
-    }
+    one_element(cx, 2, cx.elem(0)?)?;
     kernel(move |io| {
         let (input, value) = (io.input(0), io.input(2));
         let output = io.output(0);

@@ -27,7 +27,12 @@ pub(super) fn reduce(op: &Reduce, cx: &PrepareCx<'_>) -> Prepared {
     if cx.result(0)?.elem != elem {
         return Err(cx.unsupported());
     }
-    let reduction = Reduction::new(cx.shape(0)?, &marked_axes(cx)?);
+    let marks = marked_axes(cx)?;
+    let reduction = Reduction::new(cx.shape(0)?, &marks);
+    let kept: usize = cx.shape(0)?.iter().zip(&marks).filter(|(_, reduced)| !**reduced).map(|(size, _)| size).product();
+    if cx.result(0)?.shape.elements() != kept {
+        return Err(cx.invalid("the result does not have the axes that are left"));
+    }
     // Extremes of quantized numbers are those of their integers when both sides share a scale.
     let same_scale = cx.ty(0)?.scale_zero_point() == cx.result(0)?.scale_zero_point();
     let comparable = !quantized(cx) || same_scale;
@@ -49,7 +54,7 @@ pub(super) fn reduce(op: &Reduce, cx: &PrepareCx<'_>) -> Prepared {
                 kernel(move |io| {
                     let x = io.input::<f32>(0);
                     let y = io.output::<f32>(0);
-                    reduction.fold(x, y, 0.0, |x| x, |a, b| a + b);
+                    reduction.sum(x, y);
                     y.iter_mut().for_each(|y| *y /= count);
                 })
             }
@@ -117,6 +122,9 @@ fn planes(cx: &PrepareCx<'_>, axis: i64) -> Result<(usize, usize), PrepareError>
 pub(super) fn arg(op: &Arg, cx: &PrepareCx<'_>) -> Prepared {
     fn run<T: Pod + PartialOrd>(cx: &PrepareCx<'_>, largest: bool) -> Prepared {
         let (axis, inner) = planes(cx, cx.int(1)?)?;
+        if axis == 0 || cx.result(0)?.shape.elements() != cx.ty(0)?.shape.elements() / axis {
+            return Err(cx.invalid("an axis without elements has no extreme"));
+        }
         let wide = match cx.result(0)?.elem {
             E::I64 => true,
             E::I32 => false,

@@ -87,7 +87,7 @@ pub(super) fn split_v(_: &SplitV, cx: &PrepareCx<'_>) -> Prepared {
 pub(super) fn dynamic_update_slice(_: &DynamicUpdateSlice, cx: &PrepareCx<'_>) -> Prepared {
     let (dims, update) = (cx.shape(0)?.to_vec(), cx.shape(1)?.to_vec());
     let (width, index) = (width(cx, 0)?, cx.elem(2)?);
-    if dims.len() != update.len() || update.iter().zip(&dims).any(|(part, whole)| part > whole) {
+    if cx.elem(1)? != cx.elem(0)? || dims.len() != update.len() || update.iter().zip(&dims).any(|(part, whole)| part > whole) {
         return Err(cx.invalid("the update does not fit into the operand"));
     }
     let strides = dense_strides(&dims);
@@ -164,8 +164,12 @@ pub(super) fn tile(_: &Tile, cx: &PrepareCx<'_>) -> Prepared {
     let result = cx.result_shape(0)?;
     let strides = dense_strides(dims);
     let (mut sizes, mut steps) = (Vec::new(), Vec::new());
-    for (axis, multiple) in cx.ints(1)?.into_iter().enumerate() {
-        let size = dims.get(axis).copied().unwrap_or(1);
+    let multiples = cx.ints(1)?;
+    if multiples.len() != dims.len() {
+        return Err(cx.invalid("there is one multiple per axis"));
+    }
+    for (axis, multiple) in multiples.into_iter().enumerate() {
+        let size = dims[axis];
         let multiple = usize::try_from(multiple).unwrap_or(0);
         if result.get(axis) != size.checked_mul(multiple).as_ref() {
             return Err(cx.invalid("the multiples do not give the result's shape"));

@@ -23,6 +23,23 @@ pub(super) fn copy_kernel(operand: usize, copy: StridedCopy) -> Prepared {
     })
 }
 
+/// Refuses a bias (or another optional operand) that is not f32.
+pub(super) fn float_if_there(cx: &PrepareCx<'_>, index: usize) -> Result<(), PrepareError> {
+    match cx.optional(index) {
+        Some(ty) if ty.elem != E::F32 => Err(cx.unsupported()),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses an operand that is not one element of type `elem`.
+pub(super) fn one_element(cx: &PrepareCx<'_>, index: usize, elem: E) -> Result<(), PrepareError> {
+    let ty = cx.ty(index)?;
+    if ty.elem == elem && ty.shape.elements() == 1 {
+        return Ok(());
+    }
+    Err(cx.invalid(format!("operand {index} is {ty}, expected one {elem}")))
+}
+
 /// Writes integers to result `index`, which is i32 or i64.
 pub(super) fn put_ints(io: &mut Io<'_>, index: usize, elem: E, values: impl IntoIterator<Item = i64>) {
     if elem == E::I64 {
