@@ -5,6 +5,7 @@
 pub mod batch;
 pub mod cli;
 pub mod compare;
+pub mod generated;
 pub mod inputs;
 pub mod models;
 pub mod mutate;
