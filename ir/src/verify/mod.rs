@@ -2,7 +2,7 @@
 //!
 //! Layer 1, structure ([`structure`]):
 //! - the module has a main graph; signatures and operations name graphs, inputs and outputs that exist, each name once;
-//! - no graph calls itself, directly or through others;
+//! - no graph calls itself, directly or through others, and calls nest at most [`structure::MAX_CALL_DEPTH`] deep;
 //! - every operand, result, input and output is a live value, and uses and operands are reciprocal;
 //! - every operation runs after what it reads; a value has one definition, and that definition names it back;
 //! - an operation has as many operands as it declares, and no required one is left out;

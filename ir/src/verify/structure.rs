@@ -19,9 +19,7 @@ pub fn verify(module: &Module) -> Result<(), Diagnostics> {
         Checker { module, graph, found: &mut found }.run(id);
     }
     check_signatures(module, &mut found);
-    if let Some(cycle) = call_cycle(module) {
-        found.push(Diagnostic::error("IRV002", format!("graph '{}' calls itself", module.graph(cycle).name())));
-    }
+    check_calls(module, &mut found);
     found.truncate(MAX_FINDINGS);
     if found.is_empty() { Ok(()) } else { Err(Diagnostics(found)) }
 }
@@ -46,17 +44,27 @@ fn check_signatures(module: &Module, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// A graph that calls itself, if there is one. Iterative, because a hostile module may nest deeply.
-fn call_cycle(module: &Module) -> Option<GraphId> {
+/// Whatever runs a module runs called graphs inside their callers, on a stack of its own machine.
+pub const MAX_CALL_DEPTH: usize = 64;
+
+/// Finds a graph that calls itself, or one whose calls nest too deeply. Iterative, because a hostile module may nest as it likes.
+fn check_calls(module: &Module, found: &mut Vec<Diagnostic>) {
     let callees: Vec<Vec<usize>> = module.graphs().map(|(_, g)| g.ops().flat_map(|(_, o)| o.op().graphs()).collect()).collect();
-    let mut state = vec![0u8; callees.len()]; // 0 new, 1 on the path, 2 done
+    let name = |graph: usize| module.graph(GraphId::from_index(graph)).name();
+    // How deep the calls of a graph nest; `None` before it is known, and on the path that leads to the graph in hand.
+    let mut depth: Vec<Option<usize>> = vec![None; callees.len()];
+    let mut on_path = vec![false; callees.len()];
     for root in 0..callees.len() {
         let mut path = vec![(root, 0usize)];
         while let Some((graph, next)) = path.pop() {
             if next == 0 {
-                match state.get(graph) {
-                    Some(0) => state[graph] = 1,
-                    Some(1) => return Some(GraphId::from_index(graph)),
+                match (depth.get(graph), on_path.get(graph)) {
+                    (Some(None), Some(false)) => on_path[graph] = true,
+                    (Some(None), Some(true)) => {
+                        found.push(Diagnostic::error("IRV002", format!("graph '{}' calls itself", name(graph))));
+                        return;
+                    }
+                    // Known already, or not in the module, which is reported with the operation that names it.
                     _ => continue,
                 }
             }
@@ -65,11 +73,20 @@ fn call_cycle(module: &Module) -> Option<GraphId> {
                     path.push((graph, next + 1));
                     path.push((callee, 0));
                 }
-                None => state[graph] = 2,
+                None => {
+                    let below = callees[graph].iter().filter_map(|&callee| depth.get(callee).copied().flatten()).max();
+                    let levels = below.map_or(0, |levels| levels + 1);
+                    if levels > MAX_CALL_DEPTH {
+                        let message = format!("the calls of graph '{}' nest more than {MAX_CALL_DEPTH} deep", name(graph));
+                        found.push(Diagnostic::error("IRV013", message));
+                        return;
+                    }
+                    depth[graph] = Some(levels);
+                    on_path[graph] = false;
+                }
             }
         }
     }
-    None
 }
 
 struct Checker<'m, 'f> {

@@ -31,4 +31,4 @@ pub use kind::Kind;
 pub use ops::generated_mnemonics;
 pub use profile::{Profile, Runtime};
 pub use random::Random;
-pub use shrink::{extract, isolate, report, shrink};
+pub use shrink::{extract, isolate, isolated_inputs, report, shrink};

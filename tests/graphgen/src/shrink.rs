@@ -170,8 +170,20 @@ fn resized(module: &Module, input: usize, axis: usize, size: usize) -> Option<Mo
     Some(result)
 }
 
+/// The values of `graph` that the inputs of [`isolate`]'s module stand for, in order: what the operation reads, each once, inputs of the graph
+/// first; neither constants nor variables.
+pub fn isolated_inputs(graph: &Graph, op: OpId) -> Vec<ValueId> {
+    let read: BTreeSet<ValueId> = graph.op(op).operands().iter().flatten().copied().collect();
+    let mut inputs: Vec<ValueId> = graph.inputs().iter().copied().filter(|v| read.contains(v)).collect();
+    for &value in graph.op(op).operands().iter().flatten() {
+        if matches!(graph.value(value).def(), ValueDef::Result { .. }) && !inputs.contains(&value) {
+            inputs.push(value);
+        }
+    }
+    inputs
+}
+
 /// A module of one operation: its results are the outputs, and what it reads is an input unless it is a constant or a variable.
-/// The inputs are the operands in order, each once.
 pub fn isolate(module: &Module, graph: GraphId, op: OpId) -> Module {
     extract(module, graph, &BTreeSet::from([op]))
 }

@@ -5,11 +5,13 @@
 pub mod batch;
 pub mod cli;
 pub mod compare;
+pub mod differential;
 pub mod generated;
 pub mod inputs;
 pub mod models;
 pub mod mutate;
 pub mod ours;
+pub mod tolerance;
 
 pub use octet_peers as peers;
 

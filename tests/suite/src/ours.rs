@@ -94,7 +94,10 @@ fn add(found: &mut BTreeMap<String, Array>, name: &str, tensor: &Tensor, wanted:
 }
 
 /// The runtimes' name of an element type.
-fn element(elem: ElementType) -> Result<Element, String> {
+///
+/// # Errors
+/// If they have none.
+pub fn element(elem: ElementType) -> Result<Element, String> {
     Ok(match elem {
         ElementType::Bool => Element::Bool,
         ElementType::I8 => Element::I8,

@@ -1,0 +1,119 @@
+//! Generated graphs through TFLite files: what is written reads back as the same module in the format's normal form, and files that are damaged
+//! give modules that verify, print and run, or diagnostics.
+//!
+//! The normal form: a tensor has one name, the last one; a dynamic axis has no name of its own; ranges stay out unless asked for.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use octet_backend_tflite::{WriteOptions, write};
+use octet_frontend_tflite::read;
+use octet_graphgen::{Profile, Runtime, generate};
+use octet_ir::ops::Op;
+use octet_ir::verify::verify;
+use octet_ir::{Loc, Module, Patch, Shape, text};
+use octet_tests::generated::{interpret, seeds, walk, walk_all};
+use octet_tests::mutate::mutate;
+
+/// What the format keeps of a module.
+fn normal(module: &Module) -> Module {
+    let mut result = module.clone();
+    for id in module.graph_ids() {
+        let graph = module.graph(id);
+        let mut patch = Patch::at_end(graph);
+        for (value, known) in graph.values() {
+            let name = known.loc().name().unwrap_or_default();
+            patch.set_loc(value, Loc::named(name));
+            patch.set_range(value, None);
+            let shape = &known.ty().shape;
+            if shape.is_ranked() && shape.is_dynamic() {
+                let dynamic = (0..shape.rank()).filter(|&a| shape.dynamic(a).is_some());
+                let shape = dynamic.fold(Shape::new(shape.dims()), |s, axis| s.with_dynamic(axis, "?"));
+                patch.set_type(value, known.ty().clone().with_shape(shape));
+            }
+        }
+        patch.apply(&mut result, id).expect("a patch that keeps every operation");
+    }
+    result
+}
+
+fn file_of(module: &Module) -> Result<bytes::Bytes, String> {
+    write(module, &WriteOptions::default()).map(octet_backend_tflite::Encoded::into_bytes).map_err(|found| found.to_string())
+}
+
+/// The module as a file gives it back.
+fn through(module: &Module) -> Result<Module, String> {
+    let again = read(&file_of(module)?).map_err(|found| found.to_string())?;
+    verify(&again).map_err(|found| format!("not sound: {found}"))?;
+    Ok(again)
+}
+
+fn round_trip(module: &Module) -> Result<(), String> {
+    let mut module = module.clone();
+    // Files number tensors without gaps.
+    module.compact();
+    let once = through(&module)?;
+    let (expected, found) = (text::print(&normal(&module)).text, text::print(&normal(&once)).text);
+    if expected != found {
+        let line = expected.lines().zip(found.lines()).find(|(a, b)| a != b);
+        return Err(format!("the module changed: {line:?}\nread back:\n{found}"));
+    }
+    let twice = through(&once)?;
+    if twice == once { Ok(()) } else { Err("a second round trip changes the module".into()) }
+}
+
+#[test]
+fn every_graph_survives_a_file() {
+    walk_all(200, &round_trip);
+    walk("dynamic", &Profile::float().dynamic(), 100, &round_trip);
+}
+
+#[test]
+fn files_compute_what_graphs_compute() {
+    walk_all(60, &|module| {
+        let mut module = module.clone();
+        module.compact();
+        let (before, after) = (interpret(&module, 1), interpret(&through(&module)?, 1));
+        if before == after { Ok(()) } else { Err(format!("before: {before:?}\nafter: {after:?}")) }
+    });
+}
+
+/// Whether running might not end: a loop whose condition the damage reaches.
+fn may_not_end(module: &Module) -> bool {
+    module.graphs().any(|(_, g)| g.ops().any(|(_, o)| matches!(o.op(), Op::While(_))))
+}
+
+#[test]
+fn what_a_damaged_file_gives_never_panics() {
+    let (mut sound, mut ran) = (0, 0);
+    for seed in seeds(150) {
+        for (name, profile) in Profile::all() {
+            let profile = if seed % 2 == 0 { profile } else { profile.on(Runtime::LiteRt) };
+            let mut module = generate(seed, &profile.ops(6));
+            module.compact();
+            let Ok(whole) = file_of(&module) else { continue };
+            for round in 0..3 {
+                let damaged = bytes::Bytes::from(mutate(&whole, seed * 3 + round));
+                let answer = catch_unwind(AssertUnwindSafe(|| {
+                    let Ok(module) = read(&damaged) else { return (false, false) };
+                    if verify(&module).is_err() {
+                        return (false, false);
+                    }
+                    let printed = text::print(&module);
+                    let parsed = text::parse(&printed.text, &printed.blobs).unwrap_or_else(|e| panic!("{e}\n{}", printed.text));
+                    assert_eq!(text::print(&parsed), printed);
+                    let ran = !may_not_end(&module) && interpret(&module, seed).is_ok();
+                    let _ = file_of(&module);
+                    (true, ran)
+                }));
+                match answer {
+                    Ok((taken, done)) => {
+                        sound += u64::from(taken);
+                        ran += u64::from(done);
+                    }
+                    Err(_) => panic!("mutate(file, {}) of seed {seed} of {name} panicked; the file was of\n{}", seed * 3 + round, text::print(&module).text),
+                }
+            }
+        }
+    }
+    assert!(sound > 200 && ran > 100, "{sound} damaged files are sound, {ran} ran");
+}
