@@ -4,10 +4,12 @@
 //! rounding profile that is theirs.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use octet_eval::kernel::RoundingProfile;
 use octet_tests::batch::{Batch, Ran, Runtime, Wanted};
+use octet_tests::cli::octet_ok;
 use octet_tests::compare::difference;
 use octet_tests::peers::{Array, Peers};
 use octet_tests::{judges, models, ours};
@@ -137,4 +139,41 @@ fn zoo_integer_models_give_the_runtimes_bytes() {
     let (compared, findings) = check(&files);
     assert!(findings.is_empty(), "{compared} agree or differ, {} finding(s):\n{}", findings.len(), findings.join("\n"));
     assert!(compared >= 35, "only {compared} models were compared");
+}
+
+/// Every integer file that we write, in every integer mode and with every type at its ends.
+#[test]
+fn zoo_our_integer_files_give_the_runtimes_bytes() {
+    let Some(zoo) = octet_tests::peers::zoo() else { return };
+    let networks = [
+        ("ours/sine", "sine_calibration.npy", None),
+        ("ours/slides", "slides_calibration.npy", None),
+        ("ours/mnist_cnn", "mnist_calibration.npz", Some("scale=1/255")),
+        ("ours/mnist_dw", "mnist_calibration.npz", Some("scale=1/255")),
+        ("ours/mnist_qat", "mnist_calibration.npz", Some("scale=1/255")),
+        ("mlperf-tiny/resnet8", "resnet8_calibration.npz", None),
+        ("mlperf-tiny/kws", "kws_calibration.npz", None),
+        ("mlperf-tiny/vww96", "vww96_calibration.npz", Some("scale=1/255")),
+    ];
+    let modes: [&[&str]; 4] = [&["int8-only"], &["int8-only", "--io", "uint8"], &["int8"], &["int16x8"]];
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut files = Vec::new();
+    for (network, data, preprocess) in networks {
+        for mode in modes {
+            let out = folder.path().join(format!("{}.{}.tflite", network.replace('/', "_"), mode.join("")));
+            let model = zoo.join(format!("{network}.tflite"));
+            let data = zoo.join("data").join(data);
+            let mut arguments: Vec<&OsStr> = vec!["compile".as_ref(), model.as_ref(), "-o".as_ref(), out.as_ref(), "--quantize".as_ref()];
+            arguments.extend(mode.iter().map(OsStr::new));
+            arguments.extend(["--data".as_ref(), data.as_os_str()]);
+            if let Some(preprocess) = preprocess {
+                arguments.extend(["--preprocess", preprocess].map(OsStr::new));
+            }
+            octet_ok(&arguments);
+            files.push(out);
+        }
+    }
+    let (compared, findings) = check(&files);
+    assert!(findings.is_empty(), "{} finding(s):\n{}", findings.len(), findings.join("\n"));
+    assert_eq!(compared, files.len(), "every file is compared");
 }
