@@ -13,6 +13,7 @@ struct Source {
 
 /// In the order of a usual pipeline.
 const SOURCES: &[Source] = &[
+    Source { pass: "adopt-fake-quant", text: include_str!("quantize/adopt.rs"), rewrites: &[] },
     Source { pass: "fold", text: include_str!("fold/mod.rs"), rewrites: crate::fold::REWRITES },
     Source { pass: "canonicalize", text: include_str!("cleanup/mod.rs"), rewrites: crate::cleanup::REWRITES },
     Source { pass: "fuse", text: include_str!("fuse/mod.rs"), rewrites: crate::fuse::REWRITES },

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use octet_ir::{Diagnostic, Diagnostics, Module, text, verify};
+use octet_ir::{Attr, Diagnostic, Diagnostics, Module, text, verify};
 use octet_plugin::{DataSource, Observer, Pass, PassContext};
 
 use crate::pipeline::{PassSpec, Pipeline};
@@ -58,6 +58,8 @@ pub struct PassRecord {
     pub changed: bool,
     /// Patches that it applied.
     pub patches: usize,
+    /// What it reported as data, if it did.
+    pub report: Option<Attr>,
     /// How long it ran, verification not included.
     pub time: Duration,
     /// How long verifying its result took.
@@ -114,7 +116,7 @@ pub fn run(
     verify::verify(module).map_err(|diagnostics| Failure { diagnostics, reproducer: None })?;
     let mut current = module.clone();
     let mut records = Vec::with_capacity(passes.len());
-    let mut watch = Watch { monitor, limit: settings.max_patches, applied: 0, stopped: false };
+    let mut watch = Watch { monitor, limit: settings.max_patches, applied: 0, stopped: false, report: None };
     for (index, (spec, pass)) in pipeline.0.iter().zip(&passes).enumerate() {
         watch.monitor.pass_begins(spec);
         match step(&current, spec, pass.as_ref(), settings, data, &mut watch) {
@@ -157,8 +159,8 @@ fn step(
             .with_help("this is a bug of the pass, not of the model; the reproducer shows it again");
         Diagnostics(std::iter::once(summary).chain(found.0).collect())
     })?;
-    let record =
-        PassRecord { pass: spec.clone(), changed, patches: watch.applied - patches_before, time, verify_time: verifying.elapsed() };
+    let (patches, report) = (watch.applied - patches_before, watch.report.take());
+    let record = PassRecord { pass: spec.clone(), changed, patches, report, time, verify_time: verifying.elapsed() };
     Ok((module, record))
 }
 
@@ -181,6 +183,7 @@ struct Watch<'m> {
     limit: Option<usize>,
     applied: usize,
     stopped: bool,
+    report: Option<Attr>,
 }
 
 impl Observer for Watch<'_> {
@@ -190,6 +193,10 @@ impl Observer for Watch<'_> {
 
     fn progress(&mut self, done: usize, total: usize, unit: &'static str) {
         self.monitor.progress(done, total, unit);
+    }
+
+    fn record(&mut self, report: Attr) {
+        self.report = Some(report);
     }
 
     fn may_patch(&mut self, pass: &str, what: &str) -> bool {

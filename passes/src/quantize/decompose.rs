@@ -31,13 +31,15 @@ fn plan(module: &Module, id: GraphId, op_id: OpId, width: Width) -> Option<Patch
     let graph = module.graph(id);
     let op = graph.get_op(op_id)?;
     let &[result] = op.results() else { return None };
-    if rule(op.op(), width).special != Special::Decompose || graph.ty(result).elem != ElementType::F32 {
+    let by_constant = is_division_by_constant(module, graph, op);
+    if (rule(op.op(), width).special != Special::Decompose && !by_constant) || graph.ty(result).elem != ElementType::F32 {
         return None;
     }
     let mut build = Build { module, graph, patch: Patch::before(graph, op_id), result };
     let made = match op.op() {
         Op::Unary(unary) => build.unary(unary.kind, op)?,
         Op::Binary(binary) if binary.kind == BinaryKind::SquaredDifference => build.squared_difference(op)?,
+        Op::Binary(binary) if by_constant => build.multiply_by_inverse(op, binary.activation)?,
         Op::Prelu(_) => build.prelu(op)?,
         Op::SpaceToDepth(space) => build.space_to_depth(space, op)?,
         Op::DepthToSpace(space) => build.depth_to_space(space, op)?,
@@ -46,6 +48,21 @@ fn plan(module: &Module, id: GraphId, op_id: OpId, width: Width) -> Option<Patch
     build.patch.set_range(made, graph.value(result).range().cloned());
     build.patch.replace(result, made);
     Some(build.patch)
+}
+
+/// A DIV whose divisor is a constant of numbers that have inverses.
+fn is_division_by_constant(module: &Module, graph: &Graph, op: &Operation) -> bool {
+    let (Op::Binary(binary), Some(divisor)) = (op.op(), op.operand(1)) else { return false };
+    let inverses = || inverses(module, graph, divisor);
+    binary.kind == BinaryKind::Div && binary.activation.bounds().is_some() && inverses().is_some()
+}
+
+fn inverses(module: &Module, graph: &Graph, value: ValueId) -> Option<Vec<f32>> {
+    if graph.ty(value).elem != ElementType::F32 {
+        return None;
+    }
+    let inverses: Vec<f32> = module.constant_of(graph, value)?.to_f32().into_iter().map(|v| 1.0 / v).collect();
+    inverses.iter().all(|v| v.is_finite()).then_some(inverses)
 }
 
 struct Build<'a> {
@@ -145,6 +162,15 @@ impl Build<'_> {
         let ty = self.graph.ty(self.result).clone();
         let difference = self.binary(BinaryKind::Sub, Activation::None, [a, b], ty, bounds);
         Some(self.last_binary(BinaryKind::Mul, Activation::None, [difference, difference]))
+    }
+
+    /// `x * (1 / c)`: one rounding, and no divisor that could round to 0, which the DIV kernels refuse.
+    fn multiply_by_inverse(&mut self, op: &Operation, activation: Activation) -> Option<ValueId> {
+        let (x, divisor) = (op.operand(0)?, op.operand(1)?);
+        let inverses = inverses(self.module, self.graph, divisor)?;
+        let (ty, loc) = (self.graph.ty(divisor).clone().with_quant(None), self.graph.value(divisor).loc().clone());
+        let factor = self.patch.constant(Constant::from_f32(&inverses), ty, loc);
+        Some(self.last_binary(BinaryKind::Mul, activation, [x, factor]))
     }
 
     /// `relu(x) + alpha * min(x, 0)`: RELU, MINIMUM, MUL, ADD. Each half is rounded once, their sum again.

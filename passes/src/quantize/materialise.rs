@@ -9,11 +9,12 @@ use octet_ir::{
     ValueId, ops,
 };
 
+use super::choose::Choice;
 use super::options::Io;
 use super::params::{Params, Width};
 use super::report::{Report, at_value};
 use super::rules::{Role, Special, rule};
-use super::solve::{Choice, Solution, constant_bounds, real_operands};
+use super::solve::{Solution, constant_bounds, real_operands};
 use super::weights;
 
 /// Rewrites every graph of the module by the solution. What cannot be done at its borders is an error for each tensor.
@@ -236,7 +237,10 @@ impl Rewrite<'_> {
         let rule = rule(op.op(), self.width());
         let (mut scales, axis) = match weights::trained_filter(ty, axis) {
             Some(quant) => (quant.scales().to_vec(), axis),
-            None => (weights::filter_scales(&values, ty.shape.dims(), Some(axis)), axis),
+            None => {
+                let one_scale = matches!(op.op(), Op::FullyConnected(_)) && weights::is_short(ty.shape.dims());
+                (weights::filter_scales(&values, ty.shape.dims(), (!one_scale).then_some(axis)), axis)
+            }
         };
         for (bias_index, bias) in real_operands(self.graph, op) {
             if let (Role::Bias { input, .. }, Width::I8) = (rule.role(bias_index), self.width())

@@ -7,8 +7,11 @@
 //! Nothing here runs a model: ranges that are missing are reported, never guessed.
 
 mod adopt;
+mod choose;
 mod classes;
 mod decompose;
+mod docs;
+mod hybrid;
 mod materialise;
 mod options;
 mod params;
@@ -19,16 +22,19 @@ mod solve;
 mod weight_only;
 mod weights;
 
-use octet_ir::{Diagnostic, Diagnostics, Module};
+use octet_ir::{Diagnostic, Diagnostics, Module, SourceLocation};
 use octet_plugin::{Options, Pass, PassContext};
 
+pub use docs::docs;
+pub use hybrid::{HybridWeight, hybrid_weights};
 pub use options::{Io, Mode, QuantizeOptions, Runtime};
 pub use params::{Bounds, Params, Width};
 pub use report::{OpReport, Report, Status, TensorReport};
-pub use rules::{HybridWeight, Kernels, Outcome, Role, Rule, Special, hybrid_weights, rule};
+pub use rules::{Kernels, Outcome, Role, Rule, Special, rule};
 
+use choose::Goal;
 use materialise::materialise;
-use solve::{Goal, Solution};
+use solve::Solution;
 
 octet_plugin::register_pass!("quantize", "Turns reals into integers by the ranges that stand on values, in one of five modes.", create);
 
@@ -47,6 +53,9 @@ impl Pass for Quantize {
         let report = quantize(module, &self.options, &mut |what| context.observer.may_patch("quantize", what))?;
         for note in &report.notes {
             context.observer.report(note.clone());
+        }
+        if let Ok(data) = octet_ir::to_attr(&report) {
+            context.observer.record(data);
         }
         Ok(*module != before)
     }
@@ -73,7 +82,7 @@ fn integer(module: &mut Module, options: &QuantizeOptions, width: Width, may: &m
     decompose::decompose(module, width, may)?;
     // Ids and the distance between operations start afresh: the rewrite inserts many.
     module.compact();
-    let goal = Goal { width, runtime: options.runtime, integer_io: options.io() != Io::Float32, prune: options.mode != Mode::Int8Only };
+    let goal = Goal { width, runtime: options.runtime, integer_io: options.io() != Io::Float32, strict: options.mode == Mode::Int8Only };
     let solution = Solution::new(module, goal);
     let mut report = Report::of(module, &solution, options.mode);
     if options.mode == Mode::Int8Only {
@@ -88,7 +97,32 @@ fn integer(module: &mut Module, options: &QuantizeOptions, width: Width, may: &m
         return Ok(report);
     }
     materialise(module, &solution, options.io(), &mut report)?;
+    if options.mode == Mode::Int8Only {
+        no_floats(module)?;
+    }
     Ok(report)
+}
+
+/// The contract, checked on what came out: no operation reads or writes a float.
+fn no_floats(module: &Module) -> Result<(), Diagnostics> {
+    let mut found = Vec::new();
+    for (_, graph) in module.graphs() {
+        for (index, (_, op)) in graph.ops().enumerate() {
+            let float = op.operands().iter().flatten().chain(op.results()).copied().find(|&v| graph.ty(v).elem.is_float());
+            if let Some(value) = float {
+                let (name, tensor) = (op.op().mnemonic(), graph.value_name(value));
+                let location = SourceLocation {
+                    graph: Some(graph.name().to_owned()),
+                    op: Some((index, name.to_owned())),
+                    tensor: Some(tensor.clone()),
+                    ..SourceLocation::default()
+                };
+                let message = format!("{} cannot be integer: tensor '{tensor}' is left in {}, it has no range", name.to_uppercase(), graph.ty(value).elem);
+                found.push(Diagnostic::error("QNT003", message).at(location).with_help("mode int8 keeps such operations in float"));
+            }
+        }
+    }
+    if found.is_empty() { Ok(()) } else { Err(Diagnostics(found)) }
 }
 
 /// `int8-only` is a promise: integers throughout, or one error for everything that is in the way.

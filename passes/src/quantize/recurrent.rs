@@ -7,10 +7,11 @@
 use octet_ir::ops::{Activation, UnidirectionalSequenceLstm};
 use octet_ir::{Constant, Diagnostic, ElementType, Graph, Loc, Module, Op, OpId, Operation, Quantization, Type, ValueDef, ValueId};
 
+use super::choose::Goal;
 use super::materialise::Rewrite;
 use super::params::{Bounds, Params, Width, quantize_elements, symmetric_scale};
 use super::report::at_value;
-use super::solve::{Goal, constant_bounds};
+use super::solve::constant_bounds;
 use super::weights;
 
 /// Operand numbers of SVDF.

@@ -3,9 +3,10 @@
 use octet_ir::{Diagnostic, EntityId, Graph, GraphId, Module, SourceLocation};
 use serde::Serialize;
 
+use super::choose::Choice;
 use super::classes::Anchor;
 use super::options::Mode;
-use super::solve::{Choice, Solution};
+use super::solve::Solution;
 
 /// What happened to an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

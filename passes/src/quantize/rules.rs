@@ -8,7 +8,7 @@
 //! LiteRT's and TFLite Micro's kernels. No rule lives anywhere else.
 
 use octet_ir::Op;
-use octet_ir::ops::{Activation, BinaryKind, LstmKernel, PoolKind, ReduceKind, UnaryKind, WeightsFormat};
+use octet_ir::ops::{Activation, BinaryKind, PoolKind, ReduceKind, UnaryKind, WeightsFormat};
 
 use super::params::{Params, Width};
 
@@ -341,120 +341,6 @@ fn reduce_rule(kind: ReduceKind, width: Width) -> Rule {
     }
 }
 
-/// A weight that a kernel with float activations takes in int8, and the axis along which it may have several scales: the
-/// operations of dynamic-range quantization.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HybridWeight {
-    /// Operand number of the weight.
-    pub operand: usize,
-    /// Axis of per-axis scales; `None` where the kernel takes one scale for the tensor.
-    pub axis: Option<usize>,
-    /// The kernel also takes one scale for the whole tensor.
-    pub takes_one_scale: bool,
-    /// The operation has the attribute `asymmetric_quantize_inputs`, which the converter sets.
-    pub asymmetric_inputs: bool,
-}
-
-/// Weights that an operation's float kernel takes in int8 (LiteRT's hybrid kernels). Empty for operations that have none.
-pub fn hybrid_weights(op: &Op) -> Vec<HybridWeight> {
-    let one = |axis, takes_one_scale, asymmetric_inputs| vec![HybridWeight { operand: 1, axis, takes_one_scale, asymmetric_inputs }];
-    let several = |range: &[std::ops::RangeInclusive<usize>]| {
-        let operands = range.iter().cloned().flatten();
-        operands.map(|operand| HybridWeight { operand, axis: None, takes_one_scale: true, asymmetric_inputs: true }).collect()
-    };
-    match op {
-        Op::Conv2d(_) => one(Some(0), true, false),
-        // These look up a scale per channel, whatever there is.
-        Op::DepthwiseConv2d(_) => one(Some(3), false, false),
-        Op::TransposeConv(_) => one(Some(0), false, false),
-        Op::FullyConnected(o) if o.weights_format == WeightsFormat::Default => one(Some(0), true, true),
-        Op::FullyConnected(_) => Vec::new(),
-        // The right side's columns become rows only when the kernel need not transpose it.
-        Op::BatchMatmul(_) => one(None, true, true),
-        Op::EmbeddingLookup(_) => one(Some(0), true, false),
-        Op::UnidirectionalSequenceLstm(_) => several(&[1..=11, 16..=16]),
-        Op::Lstm(o) if o.kernel_type == LstmKernel::Full => several(&[1..=11, 16..=16]),
-        // The five-operand cell has no such kernel.
-        Op::Lstm(_) => Vec::new(),
-        Op::BidirectionalSequenceLstm(_) => several(&[1..=11, 16..=16, 18..=28, 33..=33, 40..=47]),
-        Op::Svdf(_) | Op::Rnn(_) | Op::UnidirectionalSequenceRnn(_) => several(&[1..=2]),
-        Op::BidirectionalSequenceRnn(_) => several(&[1..=2, 4..=5]),
-        Op::Conv3d(_)
-        | Op::Conv3dTranspose(_)
-        | Op::Unary(_)
-        | Op::Binary(_)
-        | Op::Compare(_)
-        | Op::Gelu(_)
-        | Op::LeakyRelu(_)
-        | Op::Prelu(_)
-        | Op::Select(_)
-        | Op::Cast(_)
-        | Op::Bitcast(_)
-        | Op::Pool2d(_)
-        | Op::Reduce(_)
-        | Op::Arg(_)
-        | Op::Cumsum(_)
-        | Op::TopkV2(_)
-        | Op::Unique(_)
-        | Op::SegmentSum(_)
-        | Op::UnsortedSegment(_)
-        | Op::Softmax(_)
-        | Op::LogSoftmax(_)
-        | Op::L2Normalization(_)
-        | Op::LocalResponseNormalization(_)
-        | Op::Reshape(_)
-        | Op::Squeeze(_)
-        | Op::ExpandDims(_)
-        | Op::Transpose(_)
-        | Op::ShapeOf(_)
-        | Op::Rank(_)
-        | Op::BroadcastTo(_)
-        | Op::BroadcastArgs(_)
-        | Op::MatrixDiag(_)
-        | Op::MatrixSetDiag(_)
-        | Op::Slice(_)
-        | Op::StridedSlice(_)
-        | Op::Split(_)
-        | Op::SplitV(_)
-        | Op::DynamicUpdateSlice(_)
-        | Op::ReverseV2(_)
-        | Op::ReverseSequence(_)
-        | Op::Tile(_)
-        | Op::Concatenation(_)
-        | Op::Pack(_)
-        | Op::Unpack(_)
-        | Op::Pad(_)
-        | Op::PadV2(_)
-        | Op::MirrorPad(_)
-        | Op::Gather(_)
-        | Op::GatherNd(_)
-        | Op::ScatterNd(_)
-        | Op::SpaceToDepth(_)
-        | Op::DepthToSpace(_)
-        | Op::SpaceToBatchNd(_)
-        | Op::BatchToSpaceNd(_)
-        | Op::ResizeBilinear(_)
-        | Op::ResizeNearestNeighbor(_)
-        | Op::Fill(_)
-        | Op::RangeOp(_)
-        | Op::OneHot(_)
-        | Op::Where(_)
-        | Op::SparseToDense(_)
-        | Op::Quantize(_)
-        | Op::Dequantize(_)
-        | Op::FakeQuant(_)
-        | Op::Densify(_)
-        | Op::If(_)
-        | Op::While(_)
-        | Op::CallOnce(_)
-        | Op::VarHandle(_)
-        | Op::ReadVariable(_)
-        | Op::AssignVariable(_)
-        | Op::Custom(_)
-        | Op::Opaque(_) => Vec::new(),
-    }
-}
-
 /// Why an operation that has real tensors cannot be quantized, when its rule says so: a sentence for the user.
 pub(super) fn why_not(op: &Op, width: Width) -> String {
     let bits = match width {
@@ -476,5 +362,121 @@ pub(super) fn why_not(op: &Op, width: Width) -> String {
             Kernels { litert: true, tflm: false } => format!("TFLite Micro has no {bits} kernel (LiteRT has one)"),
             Kernels { .. } => format!("no runtime has an {bits} kernel"),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use octet_ir::ops::Arity;
+
+    use super::*;
+    use crate::quantize::docs::operations;
+    use crate::quantize::hybrid::hybrid_weights;
+
+    fn op(name: &str) -> Op {
+        Op::from_attributes(name, Vec::new()).unwrap_or_else(|e| panic!("{name}: {e}"))
+    }
+
+    #[test]
+    fn every_operation_has_a_rule_that_fits_its_operands() {
+        let walked: BTreeSet<&str> = operations().map(|o| o.mnemonic()).collect();
+        assert_eq!(walked.len(), Op::mnemonics().count(), "every mnemonic has default attributes");
+        for op in operations() {
+            let spec = op.operand_spec();
+            let variadic = spec.last().is_some_and(|o| o.arity == Arity::Variadic);
+            for width in [Width::I8, Width::I16] {
+                let rule = rule(&op, width);
+                assert!(variadic || rule.operands.len() <= spec.len().max(1), "{}", op.mnemonic());
+                for (index, role) in rule.operands.iter().enumerate() {
+                    if let Role::Bias { input, weight } = role {
+                        assert_eq!(rule.role(*input), Role::Activation, "{}", op.mnemonic());
+                        assert!(matches!(rule.role(*weight), Role::Weight { .. }), "{}", op.mnemonic());
+                        assert_eq!(spec[index].arity, Arity::Optional);
+                    }
+                }
+                let shares =
+                    |roles: bool| if roles { rule.operands.contains(&Role::Shared) } else { rule.results.contains(&Outcome::Shared) };
+                assert_eq!(shares(true), shares(false), "{}: a shared scale has both sides", op.mnemonic());
+                for outcome in rule.results {
+                    if let Outcome::Fixed(params) = outcome {
+                        let (low, high) = width.limits();
+                        assert!(params.scale > 0.0 && (low..=high).contains(&params.zero_point), "{}", op.mnemonic());
+                    }
+                }
+            }
+            for weight in hybrid_weights(&op) {
+                assert!(variadic || weight.operand < spec.len(), "{}", op.mnemonic());
+            }
+        }
+    }
+
+    /// The specification's list of operations whose output has the scale of the input.
+    #[test]
+    fn operations_of_one_scale() {
+        let names = "average_pool_2d max_pool_2d concatenation gather gather_nd scatter_nd expand_dims squeeze fill maximum minimum slice \
+                     strided_slice reduce_min reduce_max pack unpack pad pad_v2 mirror_pad reshape select select_v2 tile topk_v2 transpose \
+                     batch_to_space_nd space_to_batch_nd space_to_depth depth_to_space split split_v resize_bilinear \
+                     resize_nearest_neighbor dynamic_update_slice broadcast_to reverse_v2";
+        for name in names.split_whitespace() {
+            let rule = rule(&op(name), Width::I8);
+            assert_eq!(rule.outcome(0), Outcome::Shared, "{name}");
+            assert!(rule.kernels.litert, "{name}");
+        }
+        assert_eq!(rule(&op("sum"), Width::I16).outcome(0), Outcome::Shared);
+        assert_eq!(rule(&op("sum"), Width::I8).outcome(0), Outcome::Free);
+    }
+
+    /// The specification's list of operations with scales of their own.
+    #[test]
+    fn operations_of_free_scales() {
+        let names = "add sub mul div mean sum relu relu_n1_to_1 leaky_relu prelu hard_swish gelu abs exp log sqrt rsqrt squared_difference \
+                     reduce_prod batch_matmul conv_2d depthwise_conv_2d fully_connected transpose_conv";
+        for name in names.split_whitespace() {
+            let rule = rule(&op(name), Width::I8);
+            assert_eq!((rule.outcome(0), rule.kernels.litert), (Outcome::Free, true), "{name}");
+        }
+    }
+
+    #[test]
+    fn prescribed_scales() {
+        let fixed = |name: &str, width| match rule(&op(name), width).outcome(0) {
+            Outcome::Fixed(p) => Some((p.scale, p.zero_point)),
+            Outcome::Free | Outcome::Shared | Outcome::Carried | Outcome::Plain => None,
+        };
+        for name in ["softmax", "logistic"] {
+            assert_eq!(fixed(name, Width::I8), Some((1.0 / 256.0, -128)), "{name}");
+            assert_eq!(fixed(name, Width::I16), Some((1.0 / 32768.0, 0)), "{name}");
+        }
+        assert_eq!(fixed("tanh", Width::I8), Some((1.0 / 128.0, 0)));
+        assert_eq!(fixed("tanh", Width::I16), Some((1.0 / 32768.0, 0)));
+        assert_eq!(fixed("l2_normalization", Width::I8), Some((1.0 / 128.0, 0)));
+        assert_eq!(fixed("log_softmax", Width::I8), Some((16.0 / 256.0, 127)));
+    }
+
+    #[test]
+    fn operations_without_an_int16_kernel() {
+        let names = "arg_max space_to_depth depth_to_space equal not_equal less less_equal greater greater_equal hard_swish log_softmax \
+                     l2_normalization prelu relu_n1_to_1 svdf unidirectional_sequence_lstm";
+        for name in names.split_whitespace() {
+            assert_eq!(rule(&op(name), Width::I16).kernels, Kernels::NONE, "{name}");
+            assert!(rule(&op(name), Width::I8).kernels.litert, "{name}");
+        }
+    }
+
+    #[test]
+    fn filters_have_a_scale_per_output_channel() {
+        for (name, axis) in [("conv_2d", 0), ("depthwise_conv_2d", 3), ("fully_connected", 0), ("transpose_conv", 0)] {
+            assert_eq!(rule(&op(name), Width::I8).role(1), Role::Weight { axis }, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_clamps_are_fused_in_integers() {
+        let tanh = vec![("activation".to_owned(), octet_ir::Attr::Word("tanh".into()))];
+        let conv = Op::from_attributes("conv_2d", tanh).expect("tanh is an activation");
+        assert_eq!(rule(&conv, Width::I8).kernels, Kernels::NONE);
+        assert!(why_not(&conv, Width::I8).contains("clamping"));
     }
 }

@@ -5,38 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use octet_ir::ops::{BinaryKind, UnaryKind};
 use octet_ir::{ElementType, EntityId, Graph, GraphId, Module, Op, OpId, Operation, ValueDef, ValueId};
 
+use super::choose::{Choice, Goal, choose};
 use super::classes::{Anchor, Class, Classes};
-use super::options::Runtime;
 use super::params::{Bounds, Params, Width};
-use super::rules::{Outcome, Role, Rule, Special, rule, why_not};
-
-/// What happens to one operation.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Choice {
-    /// It has no real tensors, or takes them in any type.
-    Neutral,
-    /// It is computed in integers.
-    Quantized,
-    /// It passes tensors to other graphs or variables; each of them is decided by itself.
-    Control,
-    /// It stays in float, for this reason.
-    Float(String),
-    /// It could be quantized, but only moves numbers between float operations.
-    Idle,
-}
-
-/// What to solve for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Goal {
-    pub(super) width: Width,
-    pub(super) runtime: Runtime,
-    /// The entry graphs' real inputs and outputs become integers.
-    pub(super) integer_io: bool,
-    /// Movers between float operations stay in float.
-    pub(super) prune: bool,
-}
+use super::rules::{Outcome, Role, Rule, Special, rule};
 
 /// The answer.
 #[derive(Debug)]
@@ -65,7 +40,7 @@ impl Solution {
             while solution.give_up(module) {
                 solution = Self::united(module, goal, solution.choices);
             }
-            if !goal.prune || !solution.prune_idle_movers(module) {
+            if goal.strict || !solution.prune_idle_movers(module) {
                 return solution;
             }
             solution = Self::united(module, goal, solution.choices);
@@ -106,6 +81,10 @@ impl Solution {
     }
 
     fn carried(&self, node: usize) -> Option<Params> {
+        // Where nothing may be float, what is only passed around is integer too.
+        if self.goal.strict {
+            return self.classes.params(node);
+        }
         self.wanted.contains(&self.classes.root(node)).then(|| self.classes.params(node)).flatten()
     }
 
@@ -167,6 +146,7 @@ impl Solution {
         }
         solution.unite_calls(module);
         solution.unite_variables(module);
+        solution.raise_floors(module);
         solution.collect_wanted(module);
         solution
     }
@@ -191,8 +171,25 @@ impl Solution {
         }
     }
 
+    /// An addend that nothing else reads takes the sum's range too, unless that would more than double its own: its scale then is the sum's
+    /// or close to it, and the addition rounds it no second time. (The TFLite converter arrives at the same ranges, because addend and
+    /// sum share memory while it calibrates.)
+    fn widen_addends(&mut self, id: GraphId, graph: &Graph, op: &Operation) {
+        let (Op::Binary(binary), Some(&sum)) = (op.op(), op.results().first()) else { return };
+        let Some(sum) = observed(graph, sum).filter(|_| binary.kind == BinaryKind::Add && self.goal.width == Width::I8) else { return };
+        for (_, addend) in real_operands(graph, op) {
+            let (Some(node), Some(own)) = (self.node(id, addend), observed(graph, addend)) else { continue };
+            let union = own.union(sum).with_zero();
+            let own = own.with_zero();
+            if graph.value(addend).uses().len() == 1 && union.hi - union.lo <= 2.0 * (own.hi - own.lo) {
+                self.classes.absorb(node, union);
+            }
+        }
+    }
+
     fn unite_operation(&mut self, module: &Module, id: GraphId, graph: &Graph, op_id: OpId, op: &Operation) {
         let rule = rule(op.op(), self.goal.width);
+        self.widen_addends(id, graph, op);
         let pivot = self.unite_results(id, op, &rule);
         for (index, value) in real_operands(graph, op) {
             let constant = constant_bounds(module, graph, value);
@@ -214,6 +211,37 @@ impl Solution {
             let (Role::Shared, Some(node)) = (rule.role(index), self.node(id, value)) else { continue };
             if !self.classes.unite(pivot, node) {
                 self.requantize_operand(id, graph, op_id, index, value, pivot);
+            }
+        }
+    }
+
+    /// Widens ranges whose scale would be finer than a kernel's fixed-point arithmetic takes. Ranges only grow, so this ends.
+    fn raise_floors(&mut self, module: &Module) {
+        let width = self.goal.width;
+        loop {
+            let mut raised = false;
+            for (id, graph) in module.graphs() {
+                for (op_id, op) in self.integer_ops(id, graph) {
+                    let operand = |index: usize, value: ValueId| self.slots.get(&(id, op_id, index)).copied().or_else(|| self.node(id, value));
+                    let inputs: Vec<usize> = real_operands(graph, op).filter_map(|(index, value)| operand(index, value)).collect();
+                    let scales = inputs.iter().filter_map(|&node| self.classes.params(node)).map(|p| p.scale);
+                    let floor = smallest_scales(op.op(), width, scales.fold(0.0, f32::max));
+                    let result = op.results().first().and_then(|&r| self.node(id, r));
+                    let wanted = [(inputs.first().copied(), floor.input), (result, floor.result)];
+                    for (node, scale) in wanted.into_iter().filter_map(|(node, scale)| Some((node?, scale))) {
+                        let own = self.classes.params(node).filter(|p| p.scale < scale);
+                        if own.is_some() && self.classes.class(node).anchor == Anchor::Range {
+                            let (low, high) = width.limits();
+                            #[expect(clippy::cast_precision_loss, reason = "at most 2^16")]
+                            let reach = scale * 1.01 * (high - low) as f32;
+                            self.classes.absorb(node, Bounds { lo: 0.0, hi: reach });
+                            raised = true;
+                        }
+                    }
+                }
+            }
+            if !raised {
+                return;
             }
         }
     }
@@ -469,98 +497,6 @@ fn entry_graphs(module: &Module) -> BTreeSet<GraphId> {
     named.filter(|g| !called.contains(&g.index())).collect()
 }
 
-/// Graphs whose interface an operation owns that knows nothing of quantization.
-fn opaque_graphs(module: &Module) -> BTreeSet<usize> {
-    let opaque = |op: &Op| matches!(op, Op::Opaque(_) | Op::Custom(_));
-    module.graphs().flat_map(|(_, g)| g.ops().filter(|(_, o)| opaque(o.op())).flat_map(|(_, o)| o.op().graphs())).collect()
-}
-
-fn choose(module: &Module, graph: &Graph, goal: Goal) -> Vec<Choice> {
-    let foreign = opaque_graphs(module);
-    let foreign = module.graphs().any(|(id, g)| std::ptr::eq(g, graph) && foreign.contains(&id.index()));
-    let mut choices = vec![Choice::Neutral; graph.op_capacity()];
-    for (id, op) in graph.ops() {
-        choices[id.index()] = match choose_operation(module, graph, op, goal) {
-            Choice::Quantized if foreign => Choice::Float("its graph belongs to an operation that the compiler does not model".into()),
-            choice => choice,
-        };
-    }
-    choices
-}
-
-fn choose_operation(module: &Module, graph: &Graph, op: &Operation, goal: Goal) -> Choice {
-    let real = |v: ValueId| graph.ty(v).elem == ElementType::F32;
-    let other_float = |v: &&ValueId| graph.ty(**v).elem.is_float() && !real(**v);
-    if !matches!(op.op(), Op::Dequantize(_))
-        && let Some(&value) = op.operands().iter().flatten().chain(op.results()).find(other_float)
-    {
-        return Choice::Float(format!("tensor '{}' is {}: only float32 is quantized", graph.value_name(value), graph.ty(value).elem));
-    }
-    if !op.operands().iter().flatten().chain(op.results()).any(|&v| real(v)) {
-        return Choice::Neutral;
-    }
-    let rule = rule(op.op(), goal.width);
-    match rule.special {
-        Special::Control => return Choice::Control,
-        Special::Svdf | Special::Lstm => {
-            if let Some(why) = super::recurrent::refuse(module, graph, op, goal) {
-                return Choice::Float(why);
-            }
-        }
-        Special::Convert if own_params(graph, op, goal.width).is_none() && matches!(op.op(), Op::Dequantize(_)) => {
-            let elem = op.operand(0).map_or(ElementType::F16, |v| graph.ty(v).elem);
-            return Choice::Float(format!("it turns {elem} into float: fold constants first"));
-        }
-        Special::None | Special::Decompose | Special::Convert => {}
-    }
-    if !goal.runtime.has(rule.kernels) {
-        return Choice::Float(why_not(op.op(), goal.width));
-    }
-    let role_is_plain = |(index, value): (usize, &Option<ValueId>)| value.is_none_or(|v| !real(v)) || rule.role(index) == Role::Plain;
-    let indifferent = op.operands().iter().enumerate().all(role_is_plain) && op.results().iter().all(|&r| !real(r));
-    if indifferent {
-        return Choice::Neutral;
-    }
-    for (index, value) in real_operands(graph, op) {
-        if let Err(why) = check_operand(module, graph, op, &rule, index, value, goal.width) {
-            return Choice::Float(why);
-        }
-    }
-    Choice::Quantized
-}
-
-fn check_operand(
-    module: &Module,
-    graph: &Graph,
-    op: &Operation,
-    rule: &Rule,
-    index: usize,
-    value: ValueId,
-    width: Width,
-) -> Result<(), String> {
-    let name = graph.value_name(value);
-    let is_constant = matches!(graph.value(value).def(), ValueDef::Constant(_));
-    match rule.role(index) {
-        Role::Plain | Role::Carried => return Ok(()),
-        Role::Weight { .. } if !is_constant => {
-            let dynamic = matches!(op.op(), Op::FullyConnected(_)) && width == Width::I8;
-            return if dynamic { Ok(()) } else { Err(format!("the filter '{name}' is computed at run time")) };
-        }
-        Role::Bias { .. } if !is_constant => return Err(format!("the bias '{name}' is computed at run time")),
-        Role::Weight { .. } | Role::Bias { .. } | Role::Activation | Role::Shared => {}
-    }
-    if !is_constant {
-        return Ok(());
-    }
-    if graph.value(value).sparsity().is_some() {
-        return Err(format!("constant '{name}' is stored sparse"));
-    }
-    match constant_bounds(module, graph, value) {
-        Some(_) => Ok(()),
-        None => Err(format!("constant '{name}' holds NaN or infinity, or nothing")),
-    }
-}
-
 /// The range of a constant's elements; `None` for values that are no dense, finite constants.
 pub(super) fn constant_bounds(module: &Module, graph: &Graph, value: ValueId) -> Option<Bounds> {
     if graph.ty(value).elem != ElementType::F32 {
@@ -573,6 +509,32 @@ pub(super) fn constant_bounds(module: &Module, graph: &Graph, value: ValueId) ->
 fn observed(graph: &Graph, value: ValueId) -> Option<Bounds> {
     let (lo, hi) = graph.value(value).range()?.bounds()?;
     Bounds::new(lo, hi)
+}
+
+/// Scales below which a kernel's multipliers leave their fixed-point range; 0 where there is none.
+struct Floors {
+    input: f32,
+    result: f32,
+}
+
+/// The kernels abort where ADD and SUB shrink by more than their headroom (20 bits, 15 in int16), SQUARED_DIFFERENCE by more than 14, or where an
+/// exponential's input is finer than 2^-26. `largest` is the largest scale of the operands.
+fn smallest_scales(op: &Op, width: Width, largest: f32) -> Floors {
+    const EXPONENTIAL: f32 = 1.0 / (1 << 25) as f32;
+    let none = Floors { input: 0.0, result: 0.0 };
+    match op {
+        Op::Binary(o) if matches!(o.kind, BinaryKind::Add | BinaryKind::Sub) => {
+            let headroom = match width {
+                Width::I8 => 1u32 << 20,
+                Width::I16 => 1 << 15,
+            };
+            Floors { result: 2.0 * largest / headroom as f32, ..none }
+        }
+        Op::Binary(o) if o.kind == BinaryKind::SquaredDifference => Floors { result: 4.0 * largest * largest / (1 << 14) as f32, ..none },
+        Op::Softmax(_) | Op::LogSoftmax(_) => Floors { input: EXPONENTIAL, ..none },
+        Op::Unary(o) if matches!(o.kind, UnaryKind::Logistic | UnaryKind::Tanh) => Floors { input: EXPONENTIAL, ..none },
+        _ => none,
+    }
 }
 
 fn class_of_value(graph: &Graph, value: ValueId, width: Width) -> Class {
@@ -595,7 +557,7 @@ fn annotated(graph: &Graph, value: ValueId, bounds: Option<Bounds>, width: Width
 }
 
 /// The parameters of an operation's first operand as activations of this width have them, if it is quantized per tensor to 8 or 16 bits.
-fn own_params(graph: &Graph, op: &Operation, width: Width) -> Option<Params> {
+pub(super) fn own_params(graph: &Graph, op: &Operation, width: Width) -> Option<Params> {
     let ty = graph.ty(op.operand(0)?);
     let (scale, zero_point) = ty.scale_zero_point()?;
     match (ty.elem, width) {

@@ -14,9 +14,9 @@ use octet_ir::{
     ValueId, ops,
 };
 
+use super::hybrid::{HybridWeight, hybrid_weights};
 use super::options::Runtime;
 use super::report::{OpReport, Report, Status, TensorReport, at_value};
-use super::rules::{HybridWeight, hybrid_weights};
 use super::weights;
 
 /// Bytes that quantization parameters take besides their vectors: a table, an offset in the tensor, alignment.

@@ -18,6 +18,13 @@ pub(super) fn filter_scales(values: &[f32], shape: &[usize], axis: Option<usize>
     magnitudes.into_iter().map(|m| symmetric_scale(if m == 0.0 { largest } else { m }, 127.0)).collect()
 }
 
+/// Whether a fully connected layer has so few inputs that scales per unit would take more bytes (4 for the filter, 4 for the bias) than the
+/// filter itself. One scale serves such a layer as well: a unit's few weights are not the only ones that round.
+pub(super) fn is_short(dims: &[usize]) -> bool {
+    const BYTES_OF_SCALES: usize = 8;
+    dims.last().is_some_and(|&inputs| inputs < BYTES_OF_SCALES)
+}
+
 /// Largest magnitude per index of an axis.
 fn magnitudes(values: &[f32], shape: &[usize], axis: usize) -> Vec<f32> {
     let channels = shape.get(axis).copied().unwrap_or(1).max(1);

@@ -14,6 +14,8 @@ pub trait Observer {
     fn report(&mut self, diagnostic: Diagnostic);
     /// `done` of `total` samples (or whatever `unit` says) are through.
     fn progress(&mut self, done: usize, total: usize, unit: &'static str);
+    /// What the pass found or did, as data (see [`octet_ir::to_attr`]): for tables and machine-readable output.
+    fn record(&mut self, _report: Attr) {}
     /// Asked before each patch: false stops rewriting here, for bisecting.
     fn may_patch(&mut self, pass: &str, what: &str) -> bool;
 }

@@ -1,0 +1,166 @@
+//! Calibration over data in memory: ranges, their independence of threads, and what is reported.
+
+use octet_ir::{Diagnostic, ElementType, Module, Range, text};
+use octet_passes::{Outcome, Pipeline, Settings, Silent};
+use octet_plugin::{DataSource, Dataset, Samples, Tensor};
+
+/// One array of `f32` samples for the only input.
+struct Memory {
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+impl DataSource for Memory {
+    fn open(&self, name: &str) -> Result<Dataset, Diagnostic> {
+        let bytes = self.values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let tensor = Tensor { elem: ElementType::F32, shape: self.shape.clone(), bytes };
+        Ok(Dataset { arrays: vec![Samples { input: None, tensor }], origin: name.to_owned() })
+    }
+}
+
+fn run(source: &str, data: &Memory, method: &str, threads: usize) -> (Result<Outcome, octet_passes::Failure>, Silent) {
+    let module = text::parse(source, &Default::default()).unwrap_or_else(|e| panic!("{e}"));
+    let pipeline: Pipeline = format!("calibrate{{data = \"set\", method = \"{method}\"}}").parse().expect("a pipeline");
+    let mut monitor = Silent::default();
+    let settings = Settings { threads, ..Settings::default() };
+    (octet_passes::run(&module, &pipeline, &settings, data, &mut monitor), monitor)
+}
+
+fn range_of(module: &Module, name: &str) -> Option<Range> {
+    let all = module.graphs().flat_map(|(_, g)| g.values()).filter(|(_, v)| v.loc().name() == Some(name));
+    all.map(|(_, v)| v.range().cloned()).next().unwrap_or_else(|| panic!("no value '{name}'"))
+}
+
+const NET: &str = "octet.ir 1
+graph @main(%0: 1x4 f32 loc(\"x\")) {
+  %1 = const [1.0, -1.0, 0.5, 2.0, -0.25, 0.0, 1.0, 1.0] : 2x4 f32
+  %2 = fully_connected(%0, %1) : 1x2 f32 loc(\"fc\")
+  %3 = relu(%2) : 1x2 f32 loc(\"y\")
+  return %3
+}
+";
+
+/// Numbers that look random and are the same on every machine.
+fn noise(count: usize) -> Vec<f32> {
+    let mut state = 1u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 24) as f32 * 4.0 - 2.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+#[test]
+fn ranges_are_those_of_the_whole_set() {
+    let values = noise(4 * 301);
+    let data = Memory { shape: vec![301, 4], values: values.clone() };
+    let (outcome, monitor) = run(NET, &data, "min-max", 2);
+    let module = outcome.expect("runs").module;
+    let (lo, hi) = values.iter().fold((f32::MAX, f32::MIN), |(lo, hi), &v| (lo.min(v), hi.max(v)));
+    assert_eq!(range_of(&module, "x"), Some(Range::new(lo, hi)));
+    let unit = |row: &[f32]| row[0] - row[1] + 0.5 * row[2] + 2.0 * row[3];
+    let other = |row: &[f32]| -0.25 * row[0] + row[2] + row[3];
+    let results: Vec<f32> = values.chunks(4).flat_map(|row| [unit(row), other(row)]).collect();
+    let (lo, hi) = results.iter().fold((f32::MAX, f32::MIN), |(lo, hi), &v| (lo.min(v), hi.max(v)));
+    let fc = range_of(&module, "fc").expect("a range");
+    assert!((fc.min[0] - lo).abs() < 1e-5 && (fc.max[0] - hi).abs() < 1e-5, "{fc:?} {lo} {hi}");
+    assert_eq!(range_of(&module, "y"), Some(Range::new(0.0, fc.max[0])));
+    assert!(monitor.0.0.is_empty());
+}
+
+#[test]
+fn threads_leave_no_trace() {
+    let data = Memory { shape: vec![301, 4], values: noise(4 * 301) };
+    for method in ["min-max", "percentile:99", "mse"] {
+        let one = run(NET, &data, method, 1).0.expect("runs").module;
+        for threads in [2, 3, 8] {
+            assert!(run(NET, &data, method, threads).0.expect("runs").module == one, "{method} on {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn methods_stay_within_what_was_seen() {
+    let mut values = noise(4 * 1000);
+    values[17] = 500.0;
+    let data = Memory { shape: vec![1000, 4], values };
+    let max = |method: &str| range_of(&run(NET, &data, method, 2).0.expect("runs").module, "x").expect("a range").max[0];
+    assert_eq!(max("min-max"), 500.0);
+    assert!(max("percentile:99.9") < 3.0);
+    assert!(max("mse") < 500.0);
+}
+
+#[test]
+fn a_fixed_batch_takes_as_many_samples() {
+    let source = "octet.ir 1
+graph @main(%0: 2x3 f32 loc(\"x\")) {
+  %1 = abs(%0) : 2x3 f32 loc(\"y\")
+  return %1
+}
+";
+    // Five samples, two at a time: the last one is alone, and holds the extreme.
+    let mut values = vec![0.5; 15];
+    values[14] = -9.0;
+    let data = Memory { shape: vec![5, 3], values };
+    let module = run(source, &data, "min-max", 2).0.expect("runs").module;
+    assert_eq!(range_of(&module, "y"), Some(Range::new(0.5, 9.0)));
+}
+
+#[test]
+fn bodies_of_loops_are_calibrated() {
+    let source = "octet.ir 1
+graph @main(%0: 1x2 f32 loc(\"x\")) {
+  %1 = const [0] : i32
+  %2, %3 = while(%0, %1) {cond_graph = 1, body_graph = 2} : 1x2 f32 loc(\"out\"), i32
+  return %2
+}
+graph @cond(%0: 1x2 f32, %1: i32) {
+  %2 = const [3] : i32
+  %3 = less(%1, %2) : bool
+  return %3
+}
+graph @body(%0: 1x2 f32 loc(\"state\"), %1: i32) {
+  %2 = const [1] : i32
+  %3 = add(%1, %2) : i32
+  %4 = const [1.0] : f32
+  %5 = add(%0, %4) : 1x2 f32 loc(\"next\")
+  return %5, %3
+}
+";
+    let data = Memory { shape: vec![2, 2], values: vec![0.0, 1.0, 2.0, -5.0] };
+    let module = run(source, &data, "min-max", 1).0.expect("runs").module;
+    assert_eq!(range_of(&module, "state"), Some(Range::new(-5.0, 4.0)));
+    assert_eq!(range_of(&module, "next"), Some(Range::new(-4.0, 5.0)));
+    assert_eq!(range_of(&module, "out"), Some(Range::new(-2.0, 5.0)));
+}
+
+#[test]
+fn what_is_not_finite_is_named_with_its_sample() {
+    let source = "octet.ir 1
+graph @main(%0: 1x2 f32 loc(\"x\")) {
+  %1 = log(%0) : 1x2 f32 loc(\"logarithm\")
+  return %1
+}
+";
+    let mut values = vec![1.0; 200];
+    values[67] = -1.0;
+    values[150] = -1.0;
+    let data = Memory { shape: vec![100, 2], values };
+    let (outcome, monitor) = run(source, &data, "min-max", 4);
+    assert_eq!(range_of(&outcome.expect("runs").module, "logarithm"), None);
+    let [warning] = monitor.0.0.as_slice() else { panic!("{}", monitor.0) };
+    assert_eq!(warning.code, "CAL005");
+    assert!(warning.message.contains("'logarithm'") && warning.message.contains("sample 33"), "{}", warning.message);
+}
+
+#[test]
+fn data_that_does_not_fit_is_refused() {
+    let empty = Memory { shape: vec![0, 4], values: Vec::new() };
+    assert_eq!(run(NET, &empty, "min-max", 1).0.expect_err("no samples").diagnostics.0[0].code, "CAL004");
+    let wide = Memory { shape: vec![3, 5], values: vec![0.0; 15] };
+    assert!(run(NET, &wide, "min-max", 1).0.is_err());
+    let module = NET.replace("f32 loc(\"x\")", "f32 range(-1.0, 1.0) loc(\"x\")");
+    let fits = Memory { shape: vec![3, 4], values: vec![3.0; 12] };
+    let ranged = run(&module, &fits, "min-max", 1).0.expect("runs").module;
+    assert_eq!(range_of(&ranged, "x"), Some(Range::new(3.0, 3.0)), "new data replaces an old range");
+}
