@@ -130,7 +130,7 @@ class Case:
 def run_tflm(case, samples):
     from tflite_micro.python.tflite_micro import runtime
 
-    interpreter = runtime.Interpreter.from_bytes(case.model(), arena_size=1 << 20)
+    interpreter = runtime.Interpreter.from_bytes(case.model(), arena_size=1 << 24)
     found = []
     for sample in samples:
         for i, x in enumerate(sample):

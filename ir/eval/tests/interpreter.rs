@@ -77,7 +77,7 @@ fn while_carries_tensors_that_grow() {
 fn variables_keep_their_state_until_they_are_reset() {
     let source = "graph @main(%0: 1x1 f32) {\n  %1 = const [1.0] : 1x1 f32\n  %2 = const [0.25, 0.5, 1.0] : 1x3 f32\n  %3 = variable : 1x3 f32\n  %4 = svdf(%0, %1, %2, _, %3) : 1x1 f32\n  return %4\n}\n";
     let mut interpreter = allocated(&module(source), Options::default());
-    let mut step = |interpreter: &mut Interpreter, x: f32| run(interpreter, &[floats(&[1, 1], &[x])]).expect("runs")[0].clone();
+    let step = |interpreter: &mut Interpreter, x: f32| run(interpreter, &[floats(&[1, 1], &[x])]).expect("runs")[0].clone();
     assert_eq!(step(&mut interpreter, 4.0), floats(&[1, 1], &[4.0]));
     assert_eq!(step(&mut interpreter, 0.0), floats(&[1, 1], &[2.0]));
     let mut clone = interpreter.clone();

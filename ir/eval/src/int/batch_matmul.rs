@@ -3,7 +3,7 @@
 //! Arithmetic: `reference/batch_matmul.h`; the scales are multiplied in single precision. 16-bit operands sum 64 bits.
 
 use super::gemm::{Packed, Requantize, channel_multipliers, fixed, multiply};
-use super::{Affine, Bounds, Quantized, Result, conv2d::Bias, elements, ensure};
+use super::{Affine, Bounds, Quantized, Result, Slots, Storage, centre, conv2d::Bias, elements, ensure};
 
 /// A prepared product.
 #[derive(Clone, Debug)]
@@ -23,8 +23,9 @@ pub struct BatchMatmul {
 }
 
 impl BatchMatmul {
-    /// `T` is the type of all three tensors. `adj_x` says that the left operand is stored `[K, M]`, `adj_y` the right `[N, K]`.
-    pub fn prepare<T: Quantized>(
+    /// `storage` is that of all three tensors. `adj_x` says that the left operand is stored `[K, M]`, `adj_y` the right `[N, K]`.
+    pub fn prepare(
+        storage: Storage,
         lhs: &[usize],
         rhs: &[usize],
         adj_x: bool,
@@ -34,8 +35,8 @@ impl BatchMatmul {
         output_scale: Affine,
     ) -> Result<Self> {
         ensure(lhs.len() >= 2 && rhs.len() >= 2, || format!("{lhs:?} and {rhs:?} are not matrices"))?;
-        super::conv2d::check_zero_point::<T>(lhs_scale)?;
-        super::conv2d::check_zero_point::<T>(rhs_scale)?;
+        super::conv2d::check_zero_point(storage, lhs_scale)?;
+        super::conv2d::check_zero_point(storage, rhs_scale)?;
         let split = |shape: &[usize], transposed: bool| {
             let (batch, matrix) = shape.split_at(shape.len() - 2);
             let (rows, cols) = if transposed { (matrix[1], matrix[0]) } else { (matrix[0], matrix[1]) };
@@ -50,8 +51,8 @@ impl BatchMatmul {
         let rhs_at = super::broadcast::offsets(&rhs_batch, &batch);
         let batches = lhs_at.into_iter().zip(rhs_at).map(|(l, r)| (l * m * k, r * k * n)).collect();
         let real = channel_multipliers(lhs_scale.scale, &[rhs_scale.scale], output_scale.scale, n, true)?;
-        let bias = Bias::zeros(n, T::MAX > 255);
-        let range = Bounds::NONE.quantized::<T>(output_scale);
+        let bias = Bias::zeros(n, storage.is_wide());
+        let range = Bounds::NONE.quantized(storage, output_scale);
         Ok(Self {
             batches,
             lhs_transposed: adj_x,
@@ -69,7 +70,7 @@ impl BatchMatmul {
 
     /// Computes `output`, dense.
     pub fn run<T: Quantized>(&self, lhs: &[T], rhs: &[T], output: &mut [T]) -> Result<()> {
-        let (m, k, n) = (self.m, self.k, self.n);
+        let (m, n) = (self.m, self.n);
         ensure(lhs.len() == self.lhs_len && rhs.len() == self.rhs_len, || {
             format!("the operands have {} and {} values", lhs.len(), rhs.len())
         })?;
@@ -77,52 +78,57 @@ impl BatchMatmul {
         if output.is_empty() {
             return Ok(());
         }
+        let mut centred = [vec![0i16; lhs.len()], vec![0i16; rhs.len()]];
+        centre(&mut centred[0], lhs, self.lhs_zero_point);
+        centre(&mut centred[1], rhs, self.rhs_zero_point);
+        let [lhs, rhs] = &centred;
+        let mut output = T::slots(output);
         if T::MAX > 255 {
-            self.run_wide(lhs, rhs, output);
-            return Ok(());
-        }
-        let stride = k.div_ceil(2) * 2;
-        let mut rows = vec![0i16; m * stride];
-        let mut packed: Option<(usize, Packed)> = None;
-        for (&(left, right), output) in self.batches.iter().zip(output.chunks_mut(m * n)) {
-            let lhs = &lhs[left..left + m * k];
-            let rhs = &rhs[right..right + k * n];
-            for i in 0..m {
-                for j in 0..k {
-                    let at = if self.lhs_transposed { j * m + i } else { i * k + j };
-                    rows[i * stride + j] = lhs[at].centred(self.lhs_zero_point);
-                }
-            }
-            if packed.as_ref().is_none_or(|(at, _)| *at != right) {
-                let weight = |c: usize, i: usize| {
-                    let at = if self.rhs_transposed { c * k + i } else { i * n + c };
-                    rhs[at].centred(self.rhs_zero_point)
-                };
-                packed = Some((right, Packed::new(n, k, weight)));
-            }
-            if let Some((_, weights)) = &packed {
-                multiply(&rows, stride, m, weights, &self.requantize, output, n);
-            }
+            self.wide(lhs, rhs, &mut output);
+        } else {
+            self.narrow(lhs, rhs, &mut output);
         }
         Ok(())
     }
 
+    fn narrow(&self, lhs: &[i16], rhs: &[i16], output: &mut Slots<'_>) {
+        let (m, k, n) = (self.m, self.k, self.n);
+        let stride = k.div_ceil(2) * 2;
+        let mut rows = vec![0i16; m * stride];
+        let mut packed: Option<(usize, Packed)> = None;
+        for (batch, &(left, right)) in self.batches.iter().enumerate() {
+            for i in 0..m {
+                for j in 0..k {
+                    let at = if self.lhs_transposed { j * m + i } else { i * k + j };
+                    rows[i * stride + j] = lhs[left + at];
+                }
+            }
+            if packed.as_ref().is_none_or(|(at, _)| *at != right) {
+                let weight = |c: usize, i: usize| rhs[right + if self.rhs_transposed { c * k + i } else { i * n + c }];
+                packed = Some((right, Packed::new(n, k, weight)));
+            }
+            if let Some((_, weights)) = &packed {
+                multiply(&rows, stride, m, weights, &self.requantize, output, batch * m * n, n);
+            }
+        }
+    }
+
     /// Products of two 16-bit numbers: every pair may fill 32 bits, so sums are 64 bits from the start.
-    fn run_wide<T: Quantized>(&self, lhs: &[T], rhs: &[T], output: &mut [T]) {
+    fn wide(&self, lhs: &[i16], rhs: &[i16], output: &mut Slots<'_>) {
         let (m, k, n) = (self.m, self.k, self.n);
         let mut sums = vec![0i64; n];
-        for (&(left, right), output) in self.batches.iter().zip(output.chunks_mut((m * n).max(1))) {
-            for (i, output) in output.chunks_mut(n).enumerate() {
+        for (batch, &(left, right)) in self.batches.iter().enumerate() {
+            for i in 0..m {
                 sums.fill(0);
                 for j in 0..k {
                     let at = if self.lhs_transposed { j * m + i } else { i * k + j };
-                    let x = i64::from(lhs[left + at].get());
+                    let x = i64::from(lhs[left + at]);
                     for (c, sum) in sums.iter_mut().enumerate() {
                         let at = if self.rhs_transposed { c * k + j } else { j * n + c };
-                        *sum += x * i64::from(rhs[right + at].get());
+                        *sum += x * i64::from(rhs[right + at]);
                     }
                 }
-                self.requantize.store_wide_row(&sums, output);
+                self.requantize.wide_row(&sums, |channel, values| output.put((batch * m + i) * n + channel, values));
             }
         }
     }

@@ -6,8 +6,9 @@
 
 use octet_ir::arith::{reciprocal, rounding_divide_by_pot, saturating_rounding_doubling_high_mul};
 
-use super::broadcast::zip_broadcast;
-use super::{Affine, Bounds, Multiplier, Quantized, Result, ensure};
+use super::broadcast::{Offset, walk, zip_broadcast};
+use super::simd::dispatch;
+use super::{Affine, Bounds, Multiplier, Quantized, Result, RoundingProfile, Storage, ensure, is_litert};
 
 /// A prepared operation. `T` of `run` must be the type that it was prepared for.
 #[derive(Clone, Debug)]
@@ -46,7 +47,7 @@ enum Kind {
 
 impl Binary {
     fn new<T: Quantized>(kind: Kind, a: Affine, b: Affine, output: Affine, activation: Bounds) -> Self {
-        let (min, max) = activation.quantized::<T>(output);
+        let (min, max) = activation.quantized(Storage::of::<T>(), output);
         Self { kind, a_zero: a.zero_point, b_zero: b.zero_point, zero_point: output.zero_point, min, max }
     }
 
@@ -84,9 +85,14 @@ impl Binary {
         Ok(Self::new::<T>(Kind::Mul(Multiplier::from_real(real)), a, b, output, activation))
     }
 
-    /// DIV by Newton-Raphson reciprocals. A divisor of 0 gives what the arithmetic gives.
-    pub fn div<T: Quantized>(a: Affine, b: Affine, output: Affine, activation: Bounds) -> Result<Self> {
-        let real = f64::from(a.scale / (b.scale * output.scale));
+    /// DIV by Newton-Raphson reciprocals. A divisor of 0 gives what the arithmetic gives. LiteRT takes the ratio of scales in single
+    /// precision.
+    pub fn div<T: Quantized>(a: Affine, b: Affine, output: Affine, activation: Bounds, profile: RoundingProfile) -> Result<Self> {
+        let real = if is_litert::<T>(profile) {
+            f64::from(a.scale / (b.scale * output.scale))
+        } else {
+            f64::from(a.scale) / (f64::from(b.scale) * f64::from(output.scale))
+        };
         Ok(Self::new::<T>(Kind::Div(Multiplier::from_real(real)), a, b, output, activation))
     }
 
@@ -114,42 +120,66 @@ impl Binary {
 
     /// Computes the broadcast result. `B` differs from `T` only for PRELU on 16 bits, whose alpha has 8.
     pub fn run<T: Quantized, B: Quantized>(&self, a_shape: &[usize], a: &[T], b_shape: &[usize], b: &[B], output: &mut [T]) -> Result<()> {
-        let store = |x: i32| T::saturate(x.wrapping_add(self.zero_point).clamp(self.min, self.max));
-        let a_of = |x: T| x.get().wrapping_sub(self.a_zero);
-        let b_of = |x: B| x.get().wrapping_sub(self.b_zero);
+        const CHUNK: usize = 256;
+        let (mut x, mut y, mut z) = ([0i32; CHUNK], [0i32; CHUNK], [0i32; CHUNK]);
+        let lengths = [a.len(), b.len(), output.len()];
+        let mut output = T::slots(output);
+        walk(a_shape, b_shape, lengths, &mut |run| {
+            for from in (0..run.len).step_by(CHUNK) {
+                let len = (run.len - from).min(CHUNK);
+                load(&mut x[..len], a, run.a, from, self.a_zero);
+                load(&mut y[..len], b, run.b, from, self.b_zero);
+                dispatch(
+                    #[inline(always)]
+                    || self.compute(&x[..len], &y[..len], &mut z[..len]),
+                );
+                output.put(run.out + from, &z[..len]);
+            }
+        })
+    }
+
+    /// Stored results from centred operands.
+    #[inline(always)]
+    fn compute(&self, a: &[i32], b: &[i32], out: &mut [i32]) {
+        let each = |out: &mut [i32], f: &dyn Fn(i32, i32) -> i32| {
+            for ((o, &a), &b) in out.iter_mut().zip(a).zip(b) {
+                *o = f(a, b);
+            }
+        };
         match self.kind {
-            Kind::Sum { left_shift, a: ma, b: mb, out, negate } => {
-                let scale = |x: i32, m: Multiplier| m.apply(x.wrapping_shl(left_shift));
-                let sum = |x: i32, y: i32| if negate { x.wrapping_sub(y) } else { x.wrapping_add(y) };
-                if T::MAX <= 255 {
-                    // 8-bit operands have 256 values each: scale them once.
-                    let table = |zero: i32, m: Multiplier| -> [i32; 256] {
-                        std::array::from_fn(|i| {
-                            let q = if T::MIN < 0 { i32::from(i as u8 as i8) } else { i as i32 };
-                            scale(q.wrapping_sub(zero), m)
-                        })
-                    };
-                    let (ta, tb) = (table(self.a_zero, ma), table(self.b_zero, mb));
-                    zip_broadcast(a_shape, a, b_shape, b, output, |x, y| {
-                        store(out.apply(sum(ta[(x.get() & 255) as usize], tb[(y.get() & 255) as usize])))
-                    })
-                } else {
-                    zip_broadcast(a_shape, a, b_shape, b, output, |x, y| store(out.apply(sum(scale(a_of(x), ma), scale(b_of(y), mb)))))
+            Kind::Sum { left_shift, a: ma, b: mb, out: m, negate } => {
+                for ((o, &a), &b) in out.iter_mut().zip(a).zip(b) {
+                    let (a, b) = (ma.apply(a.wrapping_shl(left_shift)), mb.apply(b.wrapping_shl(left_shift)));
+                    *o = m.apply(if negate { a.wrapping_sub(b) } else { a.wrapping_add(b) });
                 }
             }
-            Kind::Mul(m) => zip_broadcast(a_shape, a, b_shape, b, output, |x, y| store(m.apply(a_of(x).wrapping_mul(b_of(y))))),
-            Kind::Div(m) => zip_broadcast(a_shape, a, b_shape, b, output, |x, y| store(divide(a_of(x), b_of(y), m))),
-            Kind::SquaredDifference { left_shift, a: ma, b: mb, out } => zip_broadcast(a_shape, a, b_shape, b, output, |x, y| {
-                let x = ma.apply(a_of(x).wrapping_shl(left_shift));
-                let y = mb.apply(b_of(y).wrapping_shl(left_shift));
-                let difference = x.wrapping_sub(y);
-                store(out.apply(difference.wrapping_mul(difference)))
+            Kind::Mul(m) => {
+                for ((o, &a), &b) in out.iter_mut().zip(a).zip(b) {
+                    *o = m.apply(a.wrapping_mul(b));
+                }
+            }
+            Kind::Div(m) => each(out, &|a, b| divide(a, b, m)),
+            Kind::SquaredDifference { left_shift, a: ma, b: mb, out: m } => each(out, &|a, b| {
+                let difference = ma.apply(a.wrapping_shl(left_shift)).wrapping_sub(mb.apply(b.wrapping_shl(left_shift)));
+                m.apply(difference.wrapping_mul(difference))
             }),
-            Kind::Prelu { identity, alpha } => zip_broadcast(a_shape, a, b_shape, b, output, |x, y| {
-                let x = a_of(x);
-                store(if x >= 0 { identity.apply(x) } else { alpha.apply(x.wrapping_mul(b_of(y))) })
-            }),
+            Kind::Prelu { identity, alpha } => each(out, &|a, b| if a >= 0 { identity.apply(a) } else { alpha.apply(a.wrapping_mul(b)) }),
         }
+        for o in out {
+            *o = o.wrapping_add(self.zero_point).clamp(self.min, self.max);
+        }
+    }
+}
+
+/// Centred values of one operand along a run.
+fn load<T: Quantized>(to: &mut [i32], from: &[T], at: Offset, skip: usize, zero: i32) {
+    match at {
+        Offset::Dense(at) => {
+            for (to, from) in to.iter_mut().zip(&from[at + skip..]) {
+                *to = from.get().wrapping_sub(zero);
+            }
+        }
+        Offset::Constant(at) => to.fill(from[at].get().wrapping_sub(zero)),
     }
 }
 

@@ -61,29 +61,39 @@ fn step(index: &mut [usize], shape: &[usize], offsets: &mut [(&mut usize, &[usiz
     }
 }
 
-/// `out[i] = f(a[..], b[..])` over the broadcast shape.
-pub fn zip_broadcast<A: Copy, B: Copy, O>(
-    a_shape: &[usize],
-    a: &[A],
-    b_shape: &[usize],
-    b: &[B],
-    out: &mut [O],
-    f: impl Fn(A, B) -> O,
-) -> Result<()> {
+/// Where an operand's values along a run are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offset {
+    /// One after the other from here.
+    Dense(usize),
+    /// All the same one.
+    Constant(usize),
+}
+
+/// A stretch of the result along which each operand is dense or constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Left operand.
+    pub a: Offset,
+    /// Right operand.
+    pub b: Offset,
+    /// First index of the result.
+    pub out: usize,
+    /// Length.
+    pub len: usize,
+}
+
+/// Calls `f` for every run of the broadcast shape, in order. `lengths` are those of both operands and the result.
+pub fn walk(a_shape: &[usize], b_shape: &[usize], lengths: [usize; 3], f: &mut dyn FnMut(Run)) -> Result<()> {
     let shape = broadcast_shape(a_shape, b_shape)?;
-    ensure(a.len() == elements(a_shape)? && b.len() == elements(b_shape)? && out.len() == elements(&shape)?, || {
-        format!("{} and {} values do not fit shapes {a_shape:?} and {b_shape:?}", a.len(), b.len())
+    let [a_len, b_len, out_len] = lengths;
+    ensure(a_len == elements(a_shape)? && b_len == elements(b_shape)? && out_len == elements(&shape)?, || {
+        format!("{a_len} and {b_len} values do not fit shapes {a_shape:?} and {b_shape:?}")
     })?;
-    if out.is_empty() {
+    if out_len == 0 {
         return Ok(());
     }
-    if a.len() == b.len() && a.len() == out.len() {
-        for ((o, &a), &b) in out.iter_mut().zip(a).zip(b) {
-            *o = f(a, b);
-        }
-        return Ok(());
-    }
-    // The longest suffix along which each operand is either dense or constant makes the inner loop.
+    // The longest suffix along which each operand is either dense or constant makes a run.
     let (a_strides, b_strides) = (strides(a_shape, &shape), strides(b_shape, &shape));
     let mut inner = 1usize;
     let mut axis = shape.len();
@@ -100,31 +110,35 @@ pub fn zip_broadcast<A: Copy, B: Copy, O>(
         axis -= 1;
     }
     let (a_dense, b_dense) = dense.unwrap_or((true, true));
+    let offset = |at: usize, dense: bool| if dense { Offset::Dense(at) } else { Offset::Constant(at) };
     let mut index = vec![0usize; axis];
     let (mut at_a, mut at_b) = (0usize, 0usize);
-    for out in out.chunks_mut(inner) {
-        match (a_dense, b_dense) {
-            (true, true) => {
-                for ((o, &a), &b) in out.iter_mut().zip(&a[at_a..]).zip(&b[at_b..]) {
-                    *o = f(a, b);
-                }
-            }
-            (true, false) => {
-                let b = b[at_b];
-                for (o, &a) in out.iter_mut().zip(&a[at_a..]) {
-                    *o = f(a, b);
-                }
-            }
-            (false, _) => {
-                let a = a[at_a];
-                for (o, &b) in out.iter_mut().zip(&b[at_b..]) {
-                    *o = f(a, b);
-                }
-            }
-        }
+    for out in (0..out_len).step_by(inner) {
+        f(Run { a: offset(at_a, a_dense), b: offset(at_b, b_dense), out, len: inner });
         step(&mut index, &shape[..axis], &mut [(&mut at_a, &a_strides[..axis]), (&mut at_b, &b_strides[..axis])]);
     }
     Ok(())
+}
+
+/// `out[i] = f(a[..], b[..])` over the broadcast shape.
+pub fn zip_broadcast<A: Copy, B: Copy, O>(
+    a_shape: &[usize],
+    a: &[A],
+    b_shape: &[usize],
+    b: &[B],
+    out: &mut [O],
+    f: impl Fn(A, B) -> O,
+) -> Result<()> {
+    let lengths = [a.len(), b.len(), out.len()];
+    walk(a_shape, b_shape, lengths, &mut |run| {
+        let at = |offset: Offset, i: usize| match offset {
+            Offset::Dense(at) => at + i,
+            Offset::Constant(at) => at,
+        };
+        for (i, o) in out[run.out..run.out + run.len].iter_mut().enumerate() {
+            *o = f(a[at(run.a, i)], b[at(run.b, i)]);
+        }
+    })
 }
 
 #[cfg(test)]

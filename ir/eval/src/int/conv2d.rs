@@ -1,12 +1,12 @@
 //! CONV_2D: `[N, H, W, C] * [O, KH, KW, C / groups] -> [N, OH, OW, O]`.
 //!
 //! Arithmetic: `integer_ops/conv.h`; legacy `u8`: `reference/conv.h`. Weights of 8-bit signed kernels have zero point 0 by
-//! specification; a `u8` filter has one.
+//! specification; a `u8` filter has one, subtracted beforehand.
 
 use super::gemm::{Packed, Requantize, channel_multipliers, fixed, multiply};
 use super::simd::ROWS;
 use super::window::{Window, four};
-use super::{Affine, Bounds, KernelError, Quantized, Result, ensure};
+use super::{Affine, Bounds, KernelError, Quantized, Result, Slots, Storage, centre, ensure};
 
 pub use super::gemm::Bias;
 
@@ -17,8 +17,6 @@ pub struct LayerScales<'a> {
     pub input: Affine,
     /// One scale, or one per output channel.
     pub weights: &'a [f32],
-    /// Zero point of all weights: 0 but for `u8`.
-    pub weights_zero_point: i32,
     /// Output activations.
     pub output: Affine,
     /// Fused activation.
@@ -39,13 +37,14 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// Packs weights `[O, KH, KW, C / groups]` given as centred or raw 8-bit values; `T` is the type of input and output.
-    pub fn prepare<T: Quantized, W: Quantized>(
+    /// Packs weights `[O, KH, KW, C / groups]`, centred; `storage` is that of input and output.
+    pub fn prepare(
+        storage: Storage,
         window: Window,
         input: &[usize],
         weights_shape: &[usize],
         output: &[usize],
-        weights: &[W],
+        weights: &[i16],
         bias: Bias,
         scales: LayerScales<'_>,
     ) -> Result<Self> {
@@ -60,17 +59,15 @@ impl Conv2d {
         ensure(depth > 0 && input[3] % depth == 0 && out_channels % (input[3] / depth).max(1) == 0, || {
             format!("{} input and {out_channels} output channels cannot be split into groups of {depth}", input[3])
         })?;
-        check_zero_point::<T>(scales.input)?;
+        check_zero_point(storage, scales.input)?;
         let k = kh * kw * depth;
         ensure(weights.len() == out_channels * k, || format!("the filter has {} values for shape {weights_shape:?}", weights.len()))?;
         let groups = (input[3] / depth).max(1);
         let per_group = out_channels / groups;
-        let legacy = T::MIN == 0;
-        let real = channel_multipliers(scales.input.scale, scales.weights, scales.output.scale, out_channels, legacy)?;
-        let range = scales.activation.quantized::<T>(scales.output);
+        let real = channel_multipliers(scales.input.scale, scales.weights, scales.output.scale, out_channels, storage.is_legacy())?;
+        let range = scales.activation.quantized(storage, scales.output);
         let multipliers = fixed(&real);
-        let zero = scales.weights_zero_point;
-        let packed = (0..groups).map(|g| Packed::new(per_group, k, |c, i| weights[(g * per_group + c) * k + i].centred(zero))).collect();
+        let packed = (0..groups).map(|g| Packed::new(per_group, k, |c, i| weights[(g * per_group + c) * k + i])).collect();
         let requantize = split_bias(bias, groups, per_group)?
             .into_iter()
             .zip(multipliers.chunks(per_group.max(1)))
@@ -90,39 +87,37 @@ impl Conv2d {
             return Ok(());
         }
         let mut centred = vec![0i16; image];
-        let pairs = self.weights[0].pairs;
-        let direct = self.is_pointwise() && channels % 2 == 0;
-        let mut rows = vec![0i16; if direct { 0 } else { ROWS * pairs * 2 }];
-        for (b, output) in output.chunks_mut(out_height * out_width * out_channels).enumerate() {
-            let input = &input[b * image..(b + 1) * image];
-            for (c, &x) in centred.iter_mut().zip(input) {
-                *c = x.centred(self.input_zero_point);
-            }
-            if direct {
-                multiply(&centred, channels, out_height * out_width, &self.weights[0], &self.requantize[0], output, out_channels);
-                continue;
-            }
-            for group in 0..self.groups {
-                let first_channel = group * self.weights[group].n;
-                for first in (0..out_height * out_width).step_by(ROWS) {
-                    let count = (out_height * out_width - first).min(ROWS);
-                    for (r, row) in rows.chunks_mut(pairs * 2).enumerate().take(count) {
-                        let position = first + r;
-                        self.gather(&centred, position / out_width, position % out_width, group, row);
-                    }
-                    multiply(
-                        &rows,
-                        pairs * 2,
-                        count,
-                        &self.weights[group],
-                        &self.requantize[group],
-                        &mut output[first * out_channels + first_channel..],
-                        out_channels,
-                    );
-                }
-            }
+        let mut rows = vec![0i16; ROWS * self.weights[0].pairs * 2];
+        let out_image = out_height * out_width * out_channels;
+        let mut output = T::slots(output);
+        for b in 0..batches {
+            centre(&mut centred, &input[b * image..(b + 1) * image], self.input_zero_point);
+            self.image(&centred, &mut rows, &mut output, b * out_image);
         }
         Ok(())
+    }
+
+    /// One image, whose results go to `out_at` and on.
+    fn image(&self, image: &[i16], rows: &mut [i16], output: &mut Slots<'_>, out_at: usize) {
+        let [_, _, _, channels] = self.input;
+        let [_, out_height, out_width, out_channels] = self.output;
+        let positions = out_height * out_width;
+        if self.is_pointwise() && channels % 2 == 0 {
+            let (weights, requantize) = (&self.weights[0], &self.requantize[0]);
+            multiply(image, channels, positions, weights, requantize, output, out_at, out_channels);
+            return;
+        }
+        for (group, (weights, requantize)) in self.weights.iter().zip(&self.requantize).enumerate() {
+            let stride = weights.pairs * 2;
+            for first in (0..positions).step_by(ROWS) {
+                let count = (positions - first).min(ROWS);
+                for (row, position) in rows.chunks_mut(stride.max(1)).zip(first..first + count) {
+                    self.gather(image, position / out_width, position % out_width, group, row);
+                }
+                let at = out_at + first * out_channels + group * weights.n;
+                multiply(rows, stride, count, weights, requantize, output, at, out_channels);
+            }
+        }
     }
 
     fn is_pointwise(&self) -> bool {
@@ -164,9 +159,9 @@ impl Conv2d {
 }
 
 /// 16-bit activations are symmetric: the kernels have no room for a zero point.
-pub(super) fn check_zero_point<T: Quantized>(input: Affine) -> Result<()> {
-    ensure(T::MAX <= 255 || input.zero_point == 0, || format!("16-bit activations need zero point 0, not {}", input.zero_point))?;
-    ensure(T::MAX > 255 || (T::MIN..=T::MAX).contains(&input.zero_point), || {
+pub(super) fn check_zero_point(storage: Storage, input: Affine) -> Result<()> {
+    ensure(!storage.is_wide() || input.zero_point == 0, || format!("16-bit activations need zero point 0, not {}", input.zero_point))?;
+    ensure(storage.is_wide() || (storage.min..=storage.max).contains(&input.zero_point), || {
         format!("the zero point {} is outside the input's type", input.zero_point)
     })
 }

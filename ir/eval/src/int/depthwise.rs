@@ -6,7 +6,7 @@ use super::conv2d::{Bias, LayerScales, check_zero_point};
 use super::gemm::{Requantize, Sums, channel_multipliers, fixed};
 use super::simd::{LANES, dispatch};
 use super::window::{Window, four};
-use super::{Quantized, Result, ensure};
+use super::{Quantized, Result, Slots, Storage, ensure};
 
 /// 16x8 products that a 32-bit sum holds for certain.
 const SAFE_TAPS: usize = 496;
@@ -28,18 +28,19 @@ pub struct DepthwiseConv2d {
 }
 
 impl DepthwiseConv2d {
-    /// Prepares weights `[1, KH, KW, C * M]`; `T` is the type of input and output.
-    pub fn prepare<T: Quantized, W: Quantized>(
+    /// Prepares weights `[1, KH, KW, C * M]`, centred; `storage` is that of input and output.
+    pub fn prepare(
+        storage: Storage,
         window: Window,
         input: &[usize],
         weights_shape: &[usize],
         output: &[usize],
-        weights: &[W],
+        weights: &[i16],
         bias: Bias,
         scales: LayerScales<'_>,
     ) -> Result<Self> {
         window.check()?;
-        check_zero_point::<T>(scales.input)?;
+        check_zero_point(storage, scales.input)?;
         let input = four(input, "the input")?;
         let [one, kh, kw, channels] = four(weights_shape, "the filter")?;
         let output = four(output, "the output")?;
@@ -48,14 +49,12 @@ impl DepthwiseConv2d {
             format!("an output of shape {output:?} does not fit input {input:?} and filter {weights_shape:?}")
         })?;
         ensure(weights.len() == kh * kw * channels, || format!("the filter has {} values for shape {weights_shape:?}", weights.len()))?;
-        let real = channel_multipliers(scales.input.scale, scales.weights, scales.output.scale, channels, T::MIN == 0)?;
-        let range = scales.activation.quantized::<T>(scales.output);
+        let real = channel_multipliers(scales.input.scale, scales.weights, scales.output.scale, channels, storage.is_legacy())?;
+        let range = scales.activation.quantized(storage, scales.output);
         let padded = channels.div_ceil(LANES) * LANES;
         let mut packed = vec![0i16; kh * kw * padded];
         for (to, from) in packed.chunks_mut(padded.max(1)).zip(weights.chunks(channels.max(1))) {
-            for (to, from) in to.iter_mut().zip(from) {
-                *to = from.centred(scales.weights_zero_point);
-            }
+            to[..from.len()].copy_from_slice(from);
         }
         Ok(Self {
             window,
@@ -82,7 +81,8 @@ impl DepthwiseConv2d {
         }
         // The image with every channel repeated `multiplier` times and padded to whole blocks.
         let mut centred = vec![0i16; height * width * self.padded];
-        for (b, output) in output.chunks_mut(out_height * out_width * out_channels).enumerate() {
+        let mut output = T::slots(output);
+        for b in 0..batches {
             let input = &input[b * image..(b + 1) * image];
             for (to, from) in centred.chunks_mut(self.padded).zip(input.chunks(channels.max(1))) {
                 for (to, &x) in to.chunks_mut(self.multiplier.max(1)).zip(from) {
@@ -91,22 +91,22 @@ impl DepthwiseConv2d {
             }
             dispatch(
                 #[inline(always)]
-                || self.image(&centred, output),
+                || self.image(&centred, &mut output, b * out_height * out_width * out_channels),
             );
         }
         Ok(())
     }
 
     #[inline(always)]
-    fn image<T: Quantized>(&self, image: &[i16], output: &mut [T]) {
+    fn image(&self, image: &[i16], output: &mut Slots<'_>, out_at: usize) {
         let [_, height, width, _] = self.input;
-        let [_, _, out_width, out_channels] = self.output;
+        let [_, out_height, out_width, out_channels] = self.output;
         let [kh, kw] = self.kernel;
         let narrow = kh * kw <= SAFE_TAPS;
-        for (position, out) in output.chunks_mut(out_channels).enumerate() {
+        for position in 0..out_height * out_width {
             let (y0, y1, y_origin) = self.window.taps(0, position / out_width, kh, height);
             let (x0, x1, x_origin) = self.window.taps(1, position % out_width, kw, width);
-            for (block, out) in out.chunks_mut(LANES).enumerate() {
+            for (block, channel) in (0..out_channels).step_by(LANES).enumerate() {
                 let mut sums = [0i32; LANES];
                 let mut wide = [0i64; LANES];
                 for ky in y0..y1 {
@@ -129,7 +129,8 @@ impl DepthwiseConv2d {
                     }
                 }
                 let sums = if narrow { Sums::Narrow(sums) } else { Sums::Wide(wide) };
-                self.requantize.store(block, &sums, out);
+                let values = self.requantize.values(block, &sums);
+                output.put(out_at + position * out_channels + channel, &values[..(out_channels - channel).min(LANES)]);
             }
         }
     }

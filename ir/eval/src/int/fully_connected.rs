@@ -5,7 +5,7 @@
 
 use super::conv2d::{Bias, LayerScales, check_zero_point};
 use super::gemm::{Packed, Requantize, channel_multipliers, fixed, multiply};
-use super::{Quantized, Result, RoundingProfile, ensure};
+use super::{Quantized, Result, RoundingProfile, Storage, centre, ensure};
 
 /// A prepared layer.
 #[derive(Clone, Debug)]
@@ -18,52 +18,55 @@ pub struct FullyConnected {
 }
 
 impl FullyConnected {
-    /// Packs weights `[N, K]`; `I` and `O` are the types of input and output (they differ inside an LSTM).
-    pub fn prepare<I: Quantized, O: Quantized, W: Quantized>(
+    /// Packs weights `[N, K]`, centred; input and output have storages of their own (they differ inside an LSTM).
+    pub fn prepare(
+        input: Storage,
+        output: Storage,
         [n, k]: [usize; 2],
-        weights: &[W],
+        weights: &[i16],
         bias: Bias,
         scales: LayerScales<'_>,
         profile: RoundingProfile,
     ) -> Result<Self> {
         let single = scales.weights.len() == 1 && profile == RoundingProfile::Tflm;
-        Self::prepare_with::<I, O, W>([n, k], weights, bias, scales, profile, single)
+        Self::prepare_with(input, output, [n, k], weights, bias, scales, profile, single)
     }
 
     /// As [`prepare`](Self::prepare), for a layer whose scales are multiplied in double precision even where there is one for all
     /// weights: the gates of an LSTM.
-    pub fn prepare_gate<I: Quantized, O: Quantized, W: Quantized>(
+    pub fn prepare_gate(
+        input: Storage,
+        output: Storage,
         sizes: [usize; 2],
-        weights: &[W],
+        weights: &[i16],
         bias: Bias,
         scales: LayerScales<'_>,
     ) -> Result<Self> {
-        Self::prepare_with::<I, O, W>(sizes, weights, bias, scales, RoundingProfile::Tflm, false)
+        Self::prepare_with(input, output, sizes, weights, bias, scales, RoundingProfile::Tflm, false)
     }
 
-    fn prepare_with<I: Quantized, O: Quantized, W: Quantized>(
+    fn prepare_with(
+        input: Storage,
+        output: Storage,
         [n, k]: [usize; 2],
-        weights: &[W],
+        weights: &[i16],
         bias: Bias,
         scales: LayerScales<'_>,
         profile: RoundingProfile,
         single_product: bool,
     ) -> Result<Self> {
-        check_zero_point::<I>(scales.input)?;
+        check_zero_point(input, scales.input)?;
         ensure(n.checked_mul(k) == Some(weights.len()), || format!("the weights have {} values for shape [{n}, {k}]", weights.len()))?;
-        let per_tensor = scales.weights.len() == 1;
         let real = channel_multipliers(scales.input.scale, scales.weights, scales.output.scale, n, single_product)?;
-        // Per-channel kernels take zero point 0 for granted.
-        let zero = if per_tensor { scales.weights_zero_point } else { 0 };
-        let range = scales.activation.quantized::<O>(scales.output);
+        let range = scales.activation.quantized(output, scales.output);
         let mut requantize = Requantize::new(bias, fixed(&real), scales.output, range)?;
-        if profile == RoundingProfile::LitertReference && I::MAX <= 255 {
+        if profile == RoundingProfile::LitertReference && !input.is_wide() {
             requantize = requantize.in_double(real);
         }
         Ok(Self {
             n,
             k,
-            weights: Packed::new(n, k, |c, i| weights[c * k + i].centred(zero)),
+            weights: Packed::new(n, k, |c, i| weights[c * k + i]),
             requantize,
             input_zero_point: scales.input.zero_point,
         })
@@ -82,12 +85,10 @@ impl FullyConnected {
         let mut centred = vec![0i16; batch * stride];
         if self.k > 0 {
             for (to, from) in centred.chunks_mut(stride).zip(input.chunks(self.k)) {
-                for (to, from) in to.iter_mut().zip(from) {
-                    *to = from.centred(self.input_zero_point);
-                }
+                centre(to, from, self.input_zero_point);
             }
         }
-        multiply(&centred, stride, batch, &self.weights, &self.requantize, output, self.n);
+        multiply(&centred, stride, batch, &self.weights, &self.requantize, &mut O::slots(output), 0, self.n);
         Ok(())
     }
 }

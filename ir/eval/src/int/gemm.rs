@@ -4,7 +4,7 @@
 //! no corrections: padding is simply 0.
 
 use super::simd::{LANES, ROWS, Tile, dispatch, tile};
-use super::{Affine, Multiplier, Quantized, Result, ensure};
+use super::{Affine, Multiplier, Result, Slots, ensure};
 
 /// Weights of `n` output channels with `k` inputs each, in blocks of [`LANES`] channels.
 #[derive(Clone, Debug)]
@@ -137,23 +137,24 @@ impl Requantize {
         matches!(self.bias, Bias::Wide(_))
     }
 
-    /// Stores the first `out.len()` channels of a block of 32-bit sums.
+    /// The stored values of a block of 32-bit sums.
     #[inline(always)]
-    fn narrow<T: Quantized>(&self, block: usize, bias: &[i32], sums: &[i32; LANES], out: &mut [T]) {
+    fn narrow(&self, block: usize, bias: &[i32], sums: &[i32; LANES]) -> [i32; LANES] {
         let first = block * LANES;
         let range = first..first + LANES;
-        if let Some(real) = &self.real {
-            for (((o, &sum), &bias), &real) in out.iter_mut().zip(sums).zip(&bias[range.clone()]).zip(&real[range]) {
-                let scaled = (f64::from(sum.wrapping_add(bias)) * real).round() as i32;
-                *o = T::saturate(scaled.saturating_add(self.zero_point).clamp(self.min, self.max));
-            }
-            return;
-        }
         let bias = &bias[range.clone()];
+        let mut values = [0i32; LANES];
+        if let Some(real) = &self.real {
+            let real = &real[range];
+            for i in 0..LANES {
+                let scaled = (f64::from(sums[i].wrapping_add(bias[i])) * real[i]).round() as i32;
+                values[i] = scaled.saturating_add(self.zero_point).clamp(self.min, self.max);
+            }
+            return values;
+        }
         let mantissa = &self.mantissa[range.clone()];
         let left = &self.left[range.clone()];
         let right = &self.right[range];
-        let mut values = [0i32; LANES];
         for i in 0..LANES {
             // Same as `Multiplier::apply`: the mantissa is never i32::MIN, so the product cannot saturate.
             let x = sums[i].wrapping_add(bias[i]) << left[i];
@@ -163,38 +164,37 @@ impl Requantize {
             let rounded = (high >> right[i]) + i32::from((high & mask) > threshold);
             values[i] = rounded.wrapping_add(self.zero_point).clamp(self.min, self.max);
         }
-        for (o, v) in out.iter_mut().zip(values) {
-            *o = T::saturate(v);
-        }
+        values
     }
 
     #[inline(always)]
-    fn wide<T: Quantized>(&self, block: usize, bias: &[i64], sums: &[i64; LANES], out: &mut [T]) {
+    fn wide(&self, block: usize, bias: &[i64], sums: &[i64; LANES]) -> [i32; LANES] {
         let first = block * LANES;
-        for (((o, &sum), &bias), m) in out.iter_mut().zip(sums).zip(&bias[first..]).zip(&self.multipliers[first..]) {
-            let sum = sum.wrapping_add(bias);
-            let scaled = m.apply_i64(sum).wrapping_add(self.zero_point);
-            *o = T::saturate(scaled.clamp(self.min, self.max));
+        let mut values = [0i32; LANES];
+        for (((o, &sum), &bias), m) in values.iter_mut().zip(sums).zip(&bias[first..]).zip(&self.multipliers[first..]) {
+            let scaled = m.apply_i64(sum.wrapping_add(bias)).wrapping_add(self.zero_point);
+            *o = scaled.clamp(self.min, self.max);
         }
+        values
     }
 
-    /// Stores a whole row of 64-bit sums.
-    pub(super) fn store_wide_row<T: Quantized>(&self, sums: &[i64], out: &mut [T]) {
-        for (block, (sums, out)) in sums.chunks(LANES).zip(out.chunks_mut(LANES)).enumerate() {
+    /// The stored values of a whole row of 64-bit sums.
+    pub(super) fn wide_row(&self, sums: &[i64], mut put: impl FnMut(usize, &[i32])) {
+        for (block, sums) in sums.chunks(LANES).enumerate() {
             let mut lanes = [0i64; LANES];
             lanes[..sums.len()].copy_from_slice(sums);
-            self.store(block, &Sums::Wide(lanes), out);
+            put(block * LANES, &self.values(block, &Sums::Wide(lanes))[..sums.len()]);
         }
     }
 
-    /// Stores channels `[block * LANES ..]` of one position from 32-bit sums, or 64-bit ones if the accumulator is wide.
+    /// The stored values of channels `[block * LANES ..]` at one position.
     #[inline(always)]
-    pub(super) fn store<T: Quantized>(&self, block: usize, sums: &Sums, out: &mut [T]) {
+    pub(super) fn values(&self, block: usize, sums: &Sums) -> [i32; LANES] {
         match (&self.bias, sums) {
-            (Bias::Narrow(bias), Sums::Narrow(s)) => self.narrow(block, bias, s, out),
-            (Bias::Wide(bias), Sums::Wide(s)) => self.wide(block, bias, s, out),
-            (Bias::Wide(bias), Sums::Narrow(s)) => self.wide(block, bias, &s.map(i64::from), out),
-            (Bias::Narrow(bias), Sums::Wide(s)) => self.narrow(block, bias, &s.map(|x| x as i32), out),
+            (Bias::Narrow(bias), Sums::Narrow(s)) => self.narrow(block, bias, s),
+            (Bias::Wide(bias), Sums::Wide(s)) => self.wide(block, bias, s),
+            (Bias::Wide(bias), Sums::Narrow(s)) => self.wide(block, bias, &s.map(i64::from)),
+            (Bias::Narrow(bias), Sums::Wide(s)) => self.narrow(block, bias, &s.map(|x| x as i32)),
         }
     }
 }
@@ -206,50 +206,48 @@ pub(super) enum Sums {
 }
 
 /// Multiplies `rows` rows of `a` (each `2 * pairs` long, `stride` apart) with all packed channels and stores the results, channel
-/// `c` of row `r` at `out[r * out_stride + c]`.
-pub(super) fn multiply<T: Quantized>(
+/// `c` of row `r` at `out_at + r * out_stride + c`.
+pub(super) fn multiply(
     a: &[i16],
     stride: usize,
     rows: usize,
     weights: &Packed,
     requantize: &Requantize,
-    out: &mut [T],
+    out: &mut Slots<'_>,
+    out_at: usize,
     out_stride: usize,
 ) {
-    let mut tile_sums: Tile = [[0; LANES]; ROWS];
+    let mut sums: Tile = [[0; LANES]; ROWS];
+    let mut values: Tile = [[0; LANES]; ROWS];
     for first_row in (0..rows).step_by(ROWS) {
         let count = (rows - first_row).min(ROWS);
         let a = &a[first_row * stride..];
         for (block, channel) in (0..weights.n).step_by(LANES).enumerate() {
             let width = (weights.n - channel).min(LANES);
-            let b = weights.block(block);
-            let store = |r: usize, sums: &Sums, out: &mut [T]| {
-                let at = (first_row + r) * out_stride + channel;
-                requantize.store(block, sums, &mut out[at..at + width]);
-            };
             if requantize.is_wide() && weights.pairs > SAFE_PAIRS {
                 let mut wide = [[0i64; LANES]; ROWS];
                 for (from, pairs) in weights.safe_chunks() {
-                    tile(&a[2 * from..], stride, count, pairs, weights.block_from(block, from), &mut tile_sums);
-                    for (wide, sums) in wide.iter_mut().zip(&tile_sums) {
-                        for (wide, &sum) in wide.iter_mut().zip(sums) {
-                            *wide += i64::from(sum);
-                        }
+                    tile(&a[2 * from..], stride, count, pairs, weights.block_from(block, from), &mut sums);
+                    for (wide, &sum) in wide.iter_mut().flatten().zip(sums.iter().flatten()) {
+                        *wide += i64::from(sum);
                     }
                 }
-                for (r, sums) in wide.into_iter().take(count).enumerate() {
-                    store(r, &Sums::Wide(sums), out);
+                for (values, wide) in values.iter_mut().zip(wide).take(count) {
+                    *values = requantize.values(block, &Sums::Wide(wide));
                 }
             } else {
-                tile(a, stride, count, weights.pairs, b, &mut tile_sums);
+                tile(a, stride, count, weights.pairs, weights.block_from(block, 0), &mut sums);
                 dispatch(
                     #[inline(always)]
                     || {
-                        for (r, &sums) in tile_sums.iter().take(count).enumerate() {
-                            store(r, &Sums::Narrow(sums), out);
+                        for (values, &sums) in values.iter_mut().zip(&sums).take(count) {
+                            *values = requantize.values(block, &Sums::Narrow(sums));
                         }
                     },
                 );
+            }
+            for (r, values) in values.iter().enumerate().take(count) {
+                out.put(out_at + (first_row + r) * out_stride + channel, &values[..width]);
             }
         }
     }

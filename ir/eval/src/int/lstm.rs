@@ -9,7 +9,7 @@ use octet_ir::arith::checked_log2;
 use super::conv2d::{Bias, LayerScales};
 use super::fully_connected::FullyConnected;
 use super::unary::TableScaling;
-use super::{Affine, Bounds, Multiplier, Quantized, Result, ensure};
+use super::{Affine, Bounds, Multiplier, Quantized, Result, Storage, ensure};
 
 /// One gate's constants: weights `[state, input]` and `[state, state]` with one scale each, and the bias.
 #[derive(Clone, Debug)]
@@ -82,14 +82,16 @@ impl Lstm {
         let wide = A::MAX > 255;
         let gate = |g: GateWeights<'_>| -> Result<Gate> {
             let layer = |k: usize, weights: &[i8], bias: Bias, from: Affine, scale: f32| {
-                FullyConnected::prepare_gate::<A, i16, i8>(
+                let weights: Vec<i16> = weights.iter().copied().map(i16::from).collect();
+                FullyConnected::prepare_gate(
+                    Storage::of::<A>(),
+                    Storage::of::<i16>(),
                     [shape.state, k],
-                    weights,
+                    &weights,
                     bias,
                     LayerScales {
                         input: from,
                         weights: &[scale],
-                        weights_zero_point: 0,
                         output: Affine::symmetric(GATE_SCALE),
                         activation: Bounds::NONE,
                     },

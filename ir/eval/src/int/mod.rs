@@ -60,6 +60,8 @@ pub trait Quantized: Copy + Default + Ord + Send + Sync + 'static {
     fn get(self) -> i32;
     /// The nearest storable value.
     fn saturate(value: i32) -> Self;
+    /// A slice of them with its type erased.
+    fn slots(values: &mut [Self]) -> Slots<'_>;
     /// The stored value as 16 bits, after subtracting `zero_point`; both must fit (8-bit storage, or 16-bit and 0).
     #[inline]
     fn centred(self, zero_point: i32) -> i16 {
@@ -67,14 +69,78 @@ pub trait Quantized: Copy + Default + Ord + Send + Sync + 'static {
     }
 }
 
+/// Stored values to write, of whichever type: the loops that compute them are compiled once for all.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Slots<'a> {
+    I8(&'a mut [i8]),
+    U8(&'a mut [u8]),
+    I16(&'a mut [i16]),
+    I32(&'a mut [i32]),
+}
+
+impl Slots<'_> {
+    /// Stores `values`, which are in range, from index `at` on.
+    #[inline]
+    pub(crate) fn put(&mut self, at: usize, values: &[i32]) {
+        fn all<T: Quantized>(slots: &mut [T], values: &[i32]) {
+            for (slot, &value) in slots.iter_mut().zip(values) {
+                *slot = T::saturate(value);
+            }
+        }
+        match self {
+            Self::I8(slots) => all(&mut slots[at..at + values.len()], values),
+            Self::U8(slots) => all(&mut slots[at..at + values.len()], values),
+            Self::I16(slots) => all(&mut slots[at..at + values.len()], values),
+            Self::I32(slots) => all(&mut slots[at..at + values.len()], values),
+        }
+    }
+}
+
+/// The range of a storage type, for code that is compiled once for all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// Smallest stored value.
+    pub min: i32,
+    /// Largest stored value.
+    pub max: i32,
+}
+
+impl Storage {
+    /// The range of `T`.
+    pub fn of<T: Quantized>() -> Self {
+        Self { min: T::MIN, max: T::MAX }
+    }
+
+    /// Legacy `u8`.
+    pub(crate) fn is_legacy(self) -> bool {
+        self.min == 0
+    }
+
+    /// 16 bits.
+    pub(crate) fn is_wide(self) -> bool {
+        self.max > 255
+    }
+}
+
+/// Centres stored values to 16 bits.
+pub(crate) fn centre<T: Quantized>(to: &mut [i16], from: &[T], zero_point: i32) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = from.centred(zero_point);
+    }
+}
+
 macro_rules! quantized {
-    ($($t:ty),*) => {$(
+    ($($t:ty, $slots:ident);*) => {$(
         impl Quantized for $t {
             const MIN: i32 = <$t>::MIN as i32;
             const MAX: i32 = <$t>::MAX as i32;
             #[inline]
             fn get(self) -> i32 {
                 i32::from(self)
+            }
+            fn slots(values: &mut [Self]) -> Slots<'_> {
+                Slots::$slots(values)
             }
             #[inline]
             fn saturate(value: i32) -> Self {
@@ -83,7 +149,12 @@ macro_rules! quantized {
         }
     )*};
 }
-quantized!(i8, u8, i16, i32);
+quantized!(i8, I8; u8, U8; i16, I16; i32, I32);
+
+/// Whether a kernel follows LiteRT: by choice, or because nobody else computes on `u8`.
+pub(crate) fn is_litert<T: Quantized>(profile: RoundingProfile) -> bool {
+    profile == RoundingProfile::LitertReference || T::MIN == 0
+}
 
 /// Real bounds of a fused activation; `None` is unbounded.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -98,9 +169,9 @@ impl Bounds {
     /// No clamping.
     pub const NONE: Self = Self { low: None, high: None };
 
-    /// The same bounds in units of `output`, within `T`.
-    pub fn quantized<T: Quantized>(self, output: Affine) -> (i32, i32) {
-        octet_ir::arith::activation_range(self.low, self.high, output, T::MIN, T::MAX)
+    /// The same bounds in units of `output`, within its storage.
+    pub fn quantized(self, storage: Storage, output: Affine) -> (i32, i32) {
+        octet_ir::arith::activation_range(self.low, self.high, output, storage.min, storage.max)
     }
 }
 

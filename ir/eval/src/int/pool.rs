@@ -2,9 +2,8 @@
 //!
 //! Arithmetic: `integer_ops/pooling.h`; only cells inside the image count. `u8`: `reference/pooling.h`, whose rounding is the same.
 
-use super::simd::dispatch;
 use super::window::{Window, four};
-use super::{Affine, Bounds, Quantized, Result, ensure};
+use super::{Affine, Bounds, Quantized, Result, Storage, ensure};
 
 /// What a pool does with its cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +43,7 @@ impl Pool2d {
         ensure(input[0] == output[0] && input[3] == output[3] && filter.iter().all(|&f| f > 0), || {
             format!("an output of shape {output:?} does not fit input {input:?} and filter {filter:?}")
         })?;
-        let (min, max) = activation.quantized::<T>(scale);
+        let (min, max) = activation.quantized(Storage::of::<T>(), scale);
         Ok(Self { pooling, window, filter, input, output, min, max })
     }
 
@@ -57,21 +56,15 @@ impl Pool2d {
         if output.is_empty() {
             return Ok(());
         }
-        dispatch(
-            #[inline(always)]
-            || {
-                let mut sums = vec![0i32; channels];
-                for (position, out) in output.chunks_mut(channels).enumerate() {
-                    let (b, position) = (position / (out_height * out_width), position % (out_height * out_width));
-                    let image = &input[b * height * width * channels..][..height * width * channels];
-                    self.cell(image, position / out_width, position % out_width, &mut sums, out);
-                }
-            },
-        );
+        let mut sums = vec![0i32; channels];
+        let image = height * width * channels;
+        for (position, out) in output.chunks_mut(channels).enumerate() {
+            let (b, position) = (position / (out_height * out_width), position % (out_height * out_width));
+            self.cell(&input[b * image..(b + 1) * image], position / out_width, position % out_width, &mut sums, out);
+        }
         Ok(())
     }
 
-    #[inline(always)]
     fn cell<T: Quantized>(&self, image: &[T], y: usize, x: usize, sums: &mut [i32], out: &mut [T]) {
         let [_, height, width, channels] = self.input;
         let (y0, y1, y_origin) = self.window.taps(0, y, self.filter[0], height);

@@ -1,7 +1,7 @@
 //! SVDF: a rank-decomposed filter over time with a state of activations.
 //!
-//! Arithmetic: `micro/kernels/svdf_common.cc`. Feature weights are `i8`, time weights and state `i16` or `i8`; the scales are
-//! multiplied in single precision.
+//! Arithmetic: `micro/kernels/svdf_common.cc`. Feature weights are `i8`, time weights and state `i16` or `i8`; scales are multiplied in double
+//! precision (in single before October 2026).
 
 use super::{Affine, Multiplier, Quantized, Result, ensure};
 
@@ -56,8 +56,8 @@ impl Svdf {
         })?;
         let units = filters / rank;
         ensure(bias.is_none_or(|b| b.len() == units), || format!("the bias does not have {units} values"))?;
-        let real_1 = f64::from(input.scale * feature_scale / state.scale);
-        let real_2 = f64::from(state.scale * time_scale / output.scale);
+        let real_1 = f64::from(input.scale) * f64::from(feature_scale) / f64::from(state.scale);
+        let real_2 = f64::from(state.scale) * f64::from(time_scale) / f64::from(output.scale);
         Ok(Self {
             batch,
             input: features,

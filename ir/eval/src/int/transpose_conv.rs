@@ -3,10 +3,10 @@
 //! Arithmetic: `integer_ops/transpose_conv.h`. 16x8 sums are 64 bits wide and requantized as such.
 
 use super::conv2d::{Bias, LayerScales, check_zero_point};
-use super::gemm::{Packed, Requantize, Sums, channel_multipliers, fixed};
+use super::gemm::{Packed, Requantize, channel_multipliers, fixed};
 use super::simd::{LANES, ROWS, Tile, tile};
 use super::window::{Window, four};
-use super::{Quantized, Result, ensure};
+use super::{Quantized, Result, Storage, centre, ensure};
 
 /// A prepared transposed convolution.
 #[derive(Clone, Debug)]
@@ -22,18 +22,19 @@ pub struct TransposeConv {
 }
 
 impl TransposeConv {
-    /// Packs weights `[O, KH, KW, C]`. The window's padding is that of the convolution which this one transposes.
-    pub fn prepare<T: Quantized, W: Quantized>(
+    /// Packs weights `[O, KH, KW, C]`, centred. The window's padding is that of the convolution which this one transposes.
+    pub fn prepare(
+        storage: Storage,
         window: Window,
         input: &[usize],
         weights_shape: &[usize],
         output: &[usize],
-        weights: &[W],
+        weights: &[i16],
         bias: Bias,
         scales: LayerScales<'_>,
     ) -> Result<Self> {
         window.check()?;
-        check_zero_point::<T>(scales.input)?;
+        check_zero_point(storage, scales.input)?;
         let input = four(input, "the input")?;
         let [out_channels, kh, kw, depth] = four(weights_shape, "the filter")?;
         let output = four(output, "the output")?;
@@ -43,12 +44,10 @@ impl TransposeConv {
         ensure(weights.len() == out_channels * kh * kw * depth, || {
             format!("the filter has {} values for shape {weights_shape:?}", weights.len())
         })?;
-        let legacy = T::MIN == 0;
-        let real = channel_multipliers(scales.input.scale, scales.weights, scales.output.scale, out_channels, legacy)?;
-        let range = scales.activation.quantized::<T>(scales.output);
-        let zero = scales.weights_zero_point;
+        let real = channel_multipliers(scales.input.scale, scales.weights, scales.output.scale, out_channels, storage.is_legacy())?;
+        let range = scales.activation.quantized(storage, scales.output);
         let packed = (0..kh * kw)
-            .map(|tap| Packed::new(out_channels, depth, |c, i| weights[(c * kh * kw + tap) * depth + i].centred(zero)))
+            .map(|tap| Packed::new(out_channels, depth, |c, i| weights[(c * kh * kw + tap) * depth + i]))
             .collect();
         Ok(Self {
             window,
@@ -74,37 +73,42 @@ impl TransposeConv {
         let mut sums = vec![0i64; out_height * out_width * padded];
         let stride = channels.div_ceil(2) * 2;
         let mut row = vec![0i16; stride];
-        let mut products: Tile = [[0; LANES]; ROWS];
-        for (b, output) in output.chunks_mut(out_height * out_width * out_channels).enumerate() {
-            sums.fill(0);
-            for y in 0..height {
-                for x in 0..width {
-                    let pixel = ((b * height + y) * width + x) * channels;
-                    for (to, from) in row.iter_mut().zip(&input[pixel..pixel + channels]) {
-                        *to = from.centred(self.input_zero_point);
-                    }
-                    for (tap, weights) in self.weights.iter().enumerate() {
-                        let at = |axis: usize, from: usize, tap: usize, size: usize| {
-                            (from * self.window.stride[axis] + tap).checked_sub(self.window.padding[axis]).filter(|&at| at < size)
-                        };
-                        let Some(out_y) = at(0, y, tap / self.kernel[1], out_height) else { continue };
-                        let Some(out_x) = at(1, x, tap % self.kernel[1], out_width) else { continue };
-                        let target = &mut sums[(out_y * out_width + out_x) * padded..][..padded];
-                        for (block, target) in target.chunks_mut(LANES).enumerate() {
-                            weights.accumulate(&row, block, &mut products, target);
-                        }
-                    }
-                }
-            }
-            for (sums, out) in sums.chunks(padded).zip(output.chunks_mut(out_channels)) {
-                for (block, (sums, out)) in sums.chunks(LANES).zip(out.chunks_mut(LANES)).enumerate() {
-                    let mut lanes = [0i64; LANES];
-                    lanes.copy_from_slice(sums);
-                    self.requantize.store(block, &Sums::Wide(lanes), out);
-                }
+        let mut centred = vec![0i16; height * width * channels];
+        let mut output = T::slots(output);
+        for (b, image) in input.chunks(centred.len().max(1)).enumerate().take(batches) {
+            centre(&mut centred, image, self.input_zero_point);
+            self.image(&centred, &mut sums, &mut row);
+            for (position, sums) in sums.chunks(padded).enumerate() {
+                let at = (b * out_height * out_width + position) * out_channels;
+                self.requantize.wide_row(&sums[..out_channels], |channel, values| output.put(at + channel, values));
             }
         }
         Ok(())
+    }
+
+    /// Sums of one image, channels padded to whole blocks.
+    fn image(&self, image: &[i16], sums: &mut [i64], row: &mut [i16]) {
+        let [_, height, width, channels] = self.input;
+        let [_, out_height, out_width, out_channels] = self.output;
+        let padded = out_channels.div_ceil(LANES) * LANES;
+        let mut products: Tile = [[0; LANES]; ROWS];
+        sums.fill(0);
+        for y in 0..height {
+            for x in 0..width {
+                row[..channels].copy_from_slice(&image[(y * width + x) * channels..][..channels]);
+                for (tap, weights) in self.weights.iter().enumerate() {
+                    let at = |axis: usize, from: usize, tap: usize, size: usize| {
+                        (from * self.window.stride[axis] + tap).checked_sub(self.window.padding[axis]).filter(|&at| at < size)
+                    };
+                    let Some(out_y) = at(0, y, tap / self.kernel[1], out_height) else { continue };
+                    let Some(out_x) = at(1, x, tap % self.kernel[1], out_width) else { continue };
+                    let target = &mut sums[(out_y * out_width + out_x) * padded..][..padded];
+                    for (block, target) in target.chunks_mut(LANES).enumerate() {
+                        weights.accumulate(row, block, &mut products, target);
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use octet_ir::arith::{
     saturating_rounding_doubling_high_mul_i16, tanh,
 };
 
-use super::{Affine, Bounds, KernelError, Multiplier, Quantized, Result, RoundingProfile, ensure};
+use super::{Affine, Bounds, KernelError, Multiplier, Quantized, Result, RoundingProfile, Storage, ensure, is_litert};
 
 /// A function of one real number that has an integer kernel.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -212,7 +212,7 @@ fn bytes<T: Quantized>(function: Function, input: Affine, output: Affine, profil
             let (identity, alpha) = leaky_multipliers(slope, input, output);
             table(&|x| leaky(x, identity, alpha))
         }
-        Function::HardSwish => hard_swish_table::<T>(input, output)?,
+        Function::HardSwish => hard_swish_table::<T>(input, output, profile)?,
         Function::Logistic if fixed_point => {
             let f = FixedFunction::new(input);
             byte_table_in(signed, |q| {
@@ -243,7 +243,7 @@ fn bytes<T: Quantized>(function: Function, input: Affine, output: Affine, profil
 }
 
 fn relu_table<T: Quantized>(bounds: Bounds, ratio: Multiplier, input: Affine, output: Affine) -> [u8; 256] {
-    let (min, max) = bounds.quantized::<T>(output);
+    let (min, max) = bounds.quantized(Storage::of::<T>(), output);
     byte_table_in(T::MIN < 0, |q| ratio.apply(q.wrapping_sub(input.zero_point)).wrapping_add(output.zero_point).clamp(min, max.max(min)))
 }
 
@@ -286,11 +286,12 @@ impl FixedFunction {
     }
 }
 
-fn hard_swish_table<T: Quantized>(input: Affine, output: Affine) -> Result<[u8; 256]> {
+fn hard_swish_table<T: Quantized>(input: Affine, output: Affine, profile: RoundingProfile) -> Result<[u8; 256]> {
     let hires = (1.0f32 / 128.0) * input.scale;
     let reluish_scale = 3.0f32 / 32768.0;
-    let out = Multiplier::from_real(f64::from(hires / output.scale));
-    let reluish = Multiplier::from_real(f64::from(hires / reluish_scale));
+    // LiteRT divides in single precision.
+    let ratio = |a: f32, b: f32| Multiplier::from_real(if is_litert::<T>(profile) { f64::from(a / b) } else { f64::from(a) / f64::from(b) });
+    let (out, reluish) = (ratio(hires, output.scale), ratio(hires, reluish_scale));
     ensure(out.shift <= 0, || format!("HARD_SWISH needs an output scale above {hires}, not {}", output.scale))?;
     let (out_mantissa, reluish_mantissa) = (downscale_to_i16(out.mantissa), downscale_to_i16(reluish.mantissa));
     Ok(byte_table_in(T::MIN < 0, |q| {
@@ -336,11 +337,11 @@ fn sixteen(function: Function, input: Affine, output: Affine, profile: RoundingP
     let symmetric = || ensure(input.zero_point == 0 && output.zero_point == 0, || "16-bit activations need zero point 0".into());
     Ok(match function {
         Function::Relu(bounds) => {
-            let (min, max) = bounds.quantized::<i16>(output);
+            let (min, max) = bounds.quantized(Storage::of::<i16>(), output);
             Kind::Relu { multiplier: ratio, min, max: max.max(min) }
         }
         Function::Relu6 if profile == RoundingProfile::LitertReference => {
-            let (min, max) = Bounds { low: Some(0.0), high: Some(6.0) }.quantized::<i16>(output);
+            let (min, max) = Bounds { low: Some(0.0), high: Some(6.0) }.quantized(Storage::of::<i16>(), output);
             Kind::Relu { multiplier: ratio, min, max: max.max(min) }
         }
         Function::Relu6 => {

@@ -6,45 +6,48 @@ use octet_ir::ops::{Activation, Conv2d, DepthwiseConv2d, Padding, TransposeConv,
 use super::{affine, bounds, by_storage, kernel, operand, prepared};
 use crate::int::conv2d::{Bias, LayerScales};
 use crate::int::window::Window;
-use crate::int::{self, unpack_i2, unpack_i4};
+use crate::int::{self, Storage, unpack_i2, unpack_i4};
 use crate::kernel::{PrepareCx, PrepareError, Prepared};
 
-/// Constant weights, unpacked to bytes.
-pub(super) enum Weights {
-    Signed(Vec<i8>),
-    Unsigned(Vec<u8>),
-}
-
-/// The weights in operand `index`.
-pub(super) fn weights(cx: &PrepareCx<'_>, index: usize) -> Result<Weights, PrepareError> {
+/// The weights in operand `index`, 16 bits each, less their zero point.
+pub(super) fn weights(cx: &PrepareCx<'_>, index: usize) -> Result<Vec<i16>, PrepareError> {
     let ty = cx.ty(index)?;
     let count = ty.shape.elements();
-    let weights = match ty.elem {
-        E::I8 => Weights::Signed(cx.value::<i8>(index)?.into_owned()),
-        E::U8 => Weights::Unsigned(cx.value::<u8>(index)?.into_owned()),
-        E::I4 => Weights::Signed(unpack_i4(&cx.value::<u8>(index)?, count)),
-        E::I2 => Weights::Signed(unpack_i2(&cx.value::<u8>(index)?, count)),
+    let (scales, zero) = zero_point(cx, index)?;
+    let mut weights: Vec<i16> = match ty.elem {
+        E::I8 => cx.value::<i8>(index)?.iter().copied().map(i16::from).collect(),
+        E::U8 => cx.value::<u8>(index)?.iter().copied().map(i16::from).collect(),
+        E::I4 => unpack_i4(&cx.value::<u8>(index)?, count).into_iter().map(i16::from).collect(),
+        E::I2 => unpack_i2(&cx.value::<u8>(index)?, count).into_iter().map(i16::from).collect(),
         _ => return Err(cx.unsupported()),
     };
+    // Per-channel kernels take zero point 0 for granted.
+    if scales == 1 {
+        weights.iter_mut().for_each(|w| *w = w.wrapping_sub(zero));
+    }
     Ok(weights)
 }
 
-/// Scales of the weights in operand `index`, per tensor or along `axis`, and their common zero point.
-pub(super) fn weight_scales<'a>(cx: &PrepareCx<'a>, index: usize, axis: usize) -> Result<(&'a [f32], i32), PrepareError> {
-    let ty = cx.ty(index)?;
-    let quant = ty.quant.as_ref().ok_or_else(|| cx.unsupported())?;
-    if quant.axis().is_some_and(|a| a != axis && quant.scales().len() > 1) || quant.scales().iter().any(|s| !s.is_finite() || *s < 0.0) {
-        return Err(cx.unsupported());
-    }
-    if quant.axis().is_none() && quant.per_tensor().is_none() {
-        return Err(cx.unsupported());
-    }
+/// How many scales the weights in operand `index` have, and their common zero point.
+fn zero_point(cx: &PrepareCx<'_>, index: usize) -> Result<(usize, i16), PrepareError> {
+    let quant = cx.ty(index)?.quant.as_ref().ok_or_else(|| cx.unsupported())?;
     let zero = quant.zero_points().first().copied().unwrap_or(0);
     if quant.zero_points().iter().any(|&z| z != zero) {
         return Err(cx.invalid("the weights have several zero points"));
     }
-    let zero = i32::try_from(zero).map_err(|_| cx.invalid("the weights' zero point does not fit"))?;
-    Ok((quant.scales(), zero))
+    let zero = i16::try_from(zero).ok().filter(|z| (-255..=255).contains(z));
+    Ok((quant.scales().len(), zero.ok_or_else(|| cx.invalid("the weights' zero point does not fit"))?))
+}
+
+/// Scales of the weights in operand `index`, per tensor or along `axis`.
+pub(super) fn weight_scales<'a>(cx: &PrepareCx<'a>, index: usize, axis: usize) -> Result<&'a [f32], PrepareError> {
+    let quant = cx.ty(index)?.quant.as_ref().ok_or_else(|| cx.unsupported())?;
+    let fits = match quant.axis() {
+        Some(a) => a == axis || quant.scales().len() == 1,
+        None => quant.per_tensor().is_some(),
+    };
+    let positive = quant.scales().iter().all(|s| s.is_finite() && *s >= 0.0);
+    if fits && positive { Ok(quant.scales()) } else { Err(cx.unsupported()) }
 }
 
 /// The bias in operand `index`, 32 or 64 bits, as wide as the accumulator.
@@ -70,11 +73,9 @@ pub(super) fn layer_scales<'a>(
     axis: usize,
     activation: Activation,
 ) -> Result<LayerScales<'a>, PrepareError> {
-    let (weights, weights_zero_point) = weight_scales(cx, filter, axis)?;
     Ok(LayerScales {
         input: operand(cx, input)?,
-        weights,
-        weights_zero_point,
+        weights: weight_scales(cx, filter, axis)?,
         output: affine(cx, cx.result(0)?)?,
         activation: bounds(cx, activation)?,
     })
@@ -103,10 +104,7 @@ pub(super) fn conv_2d(op: &Conv2d, cx: &PrepareCx<'_>) -> Prepared {
     let scales = layer_scales(cx, 0, 1, 0, op.activation)?;
     let (input, filter) = (cx.shape(0)?, cx.shape(1)?);
     by_storage!(cx, elem, T => {
-        let conv = prepared(cx, match weights(cx, 1)? {
-            Weights::Signed(w) => int::conv2d::Conv2d::prepare::<T, i8>(window, input, filter, output, &w, bias, scales),
-            Weights::Unsigned(w) => int::conv2d::Conv2d::prepare::<T, u8>(window, input, filter, output, &w, bias, scales),
-        })?;
+        let conv = prepared(cx, int::conv2d::Conv2d::prepare(Storage::of::<T>(), window, input, filter, output, &weights(cx, 1)?, bias, scales))?;
         kernel(move |io| conv.run::<T>(io.input(0), io.output(0)))
     })
 }
@@ -123,10 +121,7 @@ pub(super) fn depthwise_conv_2d(op: &DepthwiseConv2d, cx: &PrepareCx<'_>) -> Pre
     let (input, filter) = (cx.shape(0)?, cx.shape(1)?);
     by_storage!(cx, elem, T => {
         use int::depthwise::DepthwiseConv2d as Kernel;
-        let conv = prepared(cx, match weights(cx, 1)? {
-            Weights::Signed(w) => Kernel::prepare::<T, i8>(window, input, filter, output, &w, bias, scales),
-            Weights::Unsigned(w) => Kernel::prepare::<T, u8>(window, input, filter, output, &w, bias, scales),
-        })?;
+        let conv = prepared(cx, Kernel::prepare(Storage::of::<T>(), window, input, filter, output, &weights(cx, 1)?, bias, scales))?;
         kernel(move |io| conv.run::<T>(io.input(0), io.output(0)))
     })
 }
@@ -144,10 +139,7 @@ pub(super) fn transpose_conv(op: &TransposeConv, cx: &PrepareCx<'_>) -> Prepared
     let (input, filter) = (cx.shape(2)?, cx.shape(1)?);
     by_storage!(cx, elem, T => {
         use int::transpose_conv::TransposeConv as Kernel;
-        let conv = prepared(cx, match weights(cx, 1)? {
-            Weights::Signed(w) => Kernel::prepare::<T, i8>(window, input, filter, output, &w, bias, scales),
-            Weights::Unsigned(w) => Kernel::prepare::<T, u8>(window, input, filter, output, &w, bias, scales),
-        })?;
+        let conv = prepared(cx, Kernel::prepare(Storage::of::<T>(), window, input, filter, output, &weights(cx, 1)?, bias, scales))?;
         kernel(move |io| conv.run::<T>(io.input(2), io.output(0)))
     })
 }

@@ -3,9 +3,9 @@
 use octet_ir::ElementType as E;
 use octet_ir::ops::{BatchMatmul, FullyConnected, WeightsFormat};
 
-use super::conv::{Weights, bias, is_wide, layer_scales, weights};
+use super::conv::{bias, is_wide, layer_scales, weights};
 use super::{by_storage, kernel, operand, prepared, result};
-use crate::int;
+use crate::int::{self, Storage};
 use crate::kernel::{PrepareCx, Prepared};
 
 pub(super) fn fully_connected(op: &FullyConnected, cx: &PrepareCx<'_>) -> Prepared {
@@ -20,10 +20,7 @@ pub(super) fn fully_connected(op: &FullyConnected, cx: &PrepareCx<'_>) -> Prepar
     let profile = cx.profile;
     by_storage!(cx, elem, T => {
         use int::fully_connected::FullyConnected as Kernel;
-        let layer = prepared(cx, match weights(cx, 1)? {
-            Weights::Signed(w) => Kernel::prepare::<T, T, i8>(shape, &w, bias, scales, profile),
-            Weights::Unsigned(w) => Kernel::prepare::<T, T, u8>(shape, &w, bias, scales, profile),
-        })?;
+        let layer = prepared(cx, Kernel::prepare(Storage::of::<T>(), Storage::of::<T>(), shape, &weights(cx, 1)?, bias, scales, profile))?;
         kernel(move |io| layer.run::<T, T>(io.input(0), io.output(0)))
     })
 }
@@ -36,7 +33,7 @@ pub(super) fn batch_matmul(op: &BatchMatmul, cx: &PrepareCx<'_>) -> Prepared {
     let (lhs, rhs) = (cx.shape(0)?, cx.shape(1)?);
     let (a, b, out) = (operand(cx, 0)?, operand(cx, 1)?, result(cx)?);
     by_storage!(cx, elem, T => {
-        let product = prepared(cx, int::batch_matmul::BatchMatmul::prepare::<T>(lhs, rhs, op.adj_x, op.adj_y, a, b, out))?;
+        let product = prepared(cx, int::batch_matmul::BatchMatmul::prepare(Storage::of::<T>(), lhs, rhs, op.adj_x, op.adj_y, a, b, out))?;
         kernel(move |io| product.run::<T>(io.input(0), io.input(1), io.output(0)))
     })
 }

@@ -79,7 +79,7 @@ pub(super) fn binary(op: &Binary, cx: &PrepareCx<'_>) -> Prepared {
             BinaryKind::Add => binary::Binary::add::<T>(a, b, output, activation),
             BinaryKind::Sub => binary::Binary::sub::<T>(a, b, output, activation),
             BinaryKind::Mul => binary::Binary::mul::<T>(a, b, output, activation),
-            BinaryKind::Div => binary::Binary::div::<T>(a, b, output, activation),
+            BinaryKind::Div => binary::Binary::div::<T>(a, b, output, activation, cx.profile),
             BinaryKind::SquaredDifference => binary::Binary::squared_difference::<T>(a, b, output),
             BinaryKind::Maximum => {
                 return kernel(move |io| binary::maximum::<T>(&a_shape, io.input(0), &b_shape, io.input(1), io.output(0)));

@@ -14,7 +14,7 @@ mod recurrent;
 mod reduce;
 mod resize;
 
-use octet_ir::ops::Activation;
+use octet_ir::ops::{Activation, UnaryKind};
 use octet_ir::{Diagnostic, ElementType as E, Op, Type};
 
 use crate::int::{Affine, Bounds, KernelError};
@@ -31,7 +31,7 @@ pub(super) fn prepare(cx: &PrepareCx<'_>) -> Answer {
         Op::TransposeConv(op) => stored(cx, 2).then(|| conv::transpose_conv(op, cx)).transpose(),
         Op::FullyConnected(op) => stored(cx, 0).then(|| dense::fully_connected(op, cx)).transpose(),
         Op::BatchMatmul(op) => (stored(cx, 0) && stored(cx, 1)).then(|| dense::batch_matmul(op, cx)).transpose(),
-        Op::Unary(op) => quantized(cx, 0).then(|| elementwise::unary(op, cx)).transpose(),
+        Op::Unary(op) => (quantized(cx, 0) && op.kind != UnaryKind::ZerosLike).then(|| elementwise::unary(op, cx)).transpose(),
         Op::Binary(op) => quantized(cx, 0).then(|| elementwise::binary(op, cx)).transpose(),
         Op::Compare(op) => quantized(cx, 0).then(|| elementwise::compare(op, cx)).transpose(),
         Op::Gelu(op) => quantized(cx, 0).then(|| elementwise::gelu(op, cx)).transpose(),

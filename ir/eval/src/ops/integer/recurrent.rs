@@ -3,22 +3,21 @@
 use octet_ir::ElementType as E;
 use octet_ir::ops::{Activation, Svdf, UnidirectionalSequenceLstm};
 
-use super::conv::{Weights, bias, weight_scales, weights};
+use super::conv::{bias, weight_scales};
 use super::{affine, kernel, operand, prepared, result};
 use crate::int::lstm::{GateWeights, Lstm, LstmShape};
 use crate::int::{KernelError, Quantized, svdf as kernels};
 use crate::kernel::{Io, PrepareCx, PrepareError, Prepared};
 
+/// Weights of 8 bits.
 fn signed(cx: &PrepareCx<'_>, index: usize) -> Result<Vec<i8>, PrepareError> {
-    match weights(cx, index)? {
-        Weights::Signed(w) => Ok(w),
-        Weights::Unsigned(_) => Err(cx.unsupported()),
-    }
+    if cx.elem(index)? == E::I8 { Ok(cx.value::<i8>(index)?.into_owned()) } else { Err(cx.unsupported()) }
 }
 
+/// The one scale of symmetric weights.
 fn one_scale(cx: &PrepareCx<'_>, index: usize) -> Result<f32, PrepareError> {
     match weight_scales(cx, index, 0)? {
-        (&[scale], 0) => Ok(scale),
+        &[scale] if cx.ty(index)?.quant.as_ref().is_some_and(|q| q.is_symmetric()) => Ok(scale),
         _ => Err(cx.unsupported()),
     }
 }
