@@ -72,7 +72,7 @@ fn damage(text: &str, random: &mut Random) -> String {
                 let copy = text[from..to].to_owned();
                 text.insert_str(from, &copy);
             }
-            2 | 3 => text.insert_str(from, random.pick(&PIECES)),
+            2 | 3 => text.insert_str(from, random.pick::<&str>(&PIECES)),
             4 => text.truncate(from),
             _ => {
                 // One line at another place: used before it is defined, defined twice.
@@ -191,7 +191,10 @@ fn corrupt(seed: u64) -> Module {
     for (_, graph) in pattern.graphs() {
         let mut b = GraphBuilder::new(&mut module, graph.name());
         let count = graph.value_capacity();
-        let any = |r: &mut Random| ValueId::from_index(r.below(count + usize::from(r.chance(3))));
+        let any = |r: &mut Random| {
+            let beyond = usize::from(r.chance(3));
+            ValueId::from_index(r.below(count + beyond))
+        };
         for index in 0..count {
             let known = graph.get_value(ValueId::from_index(index));
             let ty = match known {

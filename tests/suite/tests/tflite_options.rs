@@ -68,6 +68,11 @@ fn first_operator(model: &ModelT) -> &OperatorT {
     &model.subgraphs.as_ref().unwrap()[0].operators.as_ref().unwrap()[0]
 }
 
+/// Options of the kind that `table` wraps, with fields set.
+fn options<T: Default, U>(table: fn(Box<T>) -> U, set: impl FnOnce(&mut T)) -> U {
+    table(Box::new(make(set)))
+}
+
 /// Checks operators, each with these fields of its options.
 macro_rules! survive {
     ($($code:ident: $union:ident::$table:ident { $($field:ident = $value:expr),* $(,)? };)*) => {$({
@@ -75,10 +80,10 @@ macro_rules! survive {
         check(Code::$code, first, second);
     })*};
     (@First $table:ident { $($field:ident = $value:expr),* }) => {
-        (First::$table(Box::new(make(|_options| { $(_options.$field = $value;)* }))), Second::NONE)
+        (options(First::$table, |_options| { $(_options.$field = $value;)* }), Second::NONE)
     };
     (@Second $table:ident { $($field:ident = $value:expr),* }) => {
-        (First::NONE, Second::$table(Box::new(make(|_options| { $(_options.$field = $value;)* }))))
+        (First::NONE, options(Second::$table, |_options| { $(_options.$field = $value;)* }))
     };
 }
 
@@ -263,10 +268,10 @@ fn wrong_options_are_refused() {
         assert_eq!((found.0[0].code, found.0[0].location.op.as_ref().map(|o| o.0)), (expected, Some(0)), "{found}");
     };
     refused(Code::CONV_2D, First::AddOptions(Box::default()), "TFL012");
-    refused(Code::ADD, First::AddOptions(Box::new(make(|o| o.fused_activation_function = Fused(77)))), "TFL012");
-    refused(Code::CONV_2D, First::Conv2DOptions(Box::new(make(|o| o.stride_w = -1))), "TFL012");
-    refused(Code::SPLIT, First::SplitOptions(Box::new(make(|o| o.num_splits = -3))), "TFL012");
-    refused(Code::IF, First::IfOptions(Box::new(make(|o| o.then_subgraph_index = 9))), "TFL015");
+    refused(Code::ADD, options(First::AddOptions, |o| o.fused_activation_function = Fused(77)), "TFL012");
+    refused(Code::CONV_2D, options(First::Conv2DOptions, |o| o.stride_w = -1), "TFL012");
+    refused(Code::SPLIT, options(First::SplitOptions, |o| o.num_splits = -3), "TFL012");
+    refused(Code::IF, options(First::IfOptions, |o| o.then_subgraph_index = 9), "TFL015");
     let cycle = |code, first| read(&bytes(&model(code, 1, first, Second::NONE))).expect_err("refused").0[0].code;
     assert_eq!(cycle(Code::CALL_ONCE, First::CallOnceOptions(Box::default())), "TFL015");
 }
