@@ -79,7 +79,7 @@ fn arithmetic_chain(module: &Module, graph: &Graph, root: OpId) -> Result<Patch,
     let loc = graph.value(first.constant).loc().union(graph.value(last.constant).loc());
     let constant = new.patch.constant(Constant::from_f32(&merged), Type::f32(shape), loc);
     let op = Binary { activation: last.op.activation, ..Binary::new(kind) };
-    Ok(new.with(op, vec![Some(first.value), Some(constant)]))
+    new.with(op, vec![Some(first.value), Some(constant)])
 }
 
 /// Where element `index` of a tensor of shape `to` comes from in a constant of shape `from` that is broadcast to it.

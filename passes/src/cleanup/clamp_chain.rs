@@ -41,9 +41,9 @@ fn clamp_chain(module: &Module, graph: &Graph, root: OpId) -> Result<Patch, Refu
             return Err(Refusal::check("an activation changes the type, which rounds"));
         }
         let swallowed: &[_] = if graph.value(value).uses().len() == 1 { &[value] } else { &[] };
-        return Ok(Replacement::of(graph, root, swallowed)?.with(merged, vec![Some(source)]));
+        return Replacement::of(graph, root, swallowed)?.with(merged, vec![Some(source)]);
     }
     let Op::Binary(_) = graph.op(root).op() else { return Err(Refusal::NoMatch) };
     let unary = outer.to_unary().ok_or(Refusal::NoMatch)?;
-    Ok(Replacement::of(graph, root, &[])?.with(unary, vec![Some(value)]))
+    Replacement::of(graph, root, &[])?.with(unary, vec![Some(value)])
 }

@@ -48,5 +48,5 @@ fn pad_value(module: &Module, graph: &Graph, root: OpId) -> Result<Patch, Refusa
     if !is_zero {
         return Err(Refusal::NoMatch);
     }
-    Ok(Replacement::of(graph, root, &[])?.with(Pad {}, vec![Some(input), Some(paddings)]))
+    Replacement::of(graph, root, &[])?.with(Pad {}, vec![Some(input), Some(paddings)])
 }

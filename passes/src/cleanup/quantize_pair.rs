@@ -93,7 +93,7 @@ fn quantize_pair(_: &Module, graph: &Graph, root: OpId) -> Result<Patch, Refusal
         )));
     }
     let swallowed: &[_] = if graph.value(value).uses().len() == 1 { &[value] } else { &[] };
-    Ok(Replacement::of(graph, root, swallowed)?.with(Quantize {}, vec![Some(source)]))
+    Replacement::of(graph, root, swallowed)?.with(Quantize {}, vec![Some(source)])
 }
 
 /// Integers that stand for reals with one scale.

@@ -50,14 +50,14 @@ fn reshape_chain(module: &Module, graph: &Graph, root: OpId) -> Result<Patch, Re
         if let Some(first) = operands.first_mut() {
             *first = Some(source);
         }
-        return Ok(new.with(op.clone(), operands));
+        return new.with(op.clone(), operands);
     }
     let wanted = entries(&graph.ty(result(operation)?).shape)
         .ok_or_else(|| Refusal::check("the result has several dynamic axes, which no constant shape describes"))?;
     let numbers = Numbers::Ints(wanted.iter().copied().map(i64::from).collect());
     check_declared(module, graph, operation, &|index| (index == 1 && operation.operand(1).is_none()).then(|| numbers.clone()))?;
     let shape = new.ints(&wanted);
-    Ok(new.with(Reshape { new_shape: None }, vec![Some(source), Some(shape)]))
+    new.with(Reshape { new_shape: None }, vec![Some(source), Some(shape)])
 }
 
 /// The sizes of a shape, -1 for its dynamic axis.

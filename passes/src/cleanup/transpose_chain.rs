@@ -56,5 +56,5 @@ fn transpose_chain(module: &Module, graph: &Graph, root: OpId) -> Result<Patch, 
     let swallowed: &[_] = if graph.value(value).uses().len() == 1 { &[value] } else { &[] };
     let mut new = Replacement::of(graph, root, swallowed)?;
     let permutation = new.ints(&entries);
-    Ok(new.with(Transpose {}, vec![Some(source), Some(permutation)]))
+    new.with(Transpose {}, vec![Some(source), Some(permutation)])
 }

@@ -2,7 +2,7 @@
 //!
 //! RELU, RELU6 and RELU_N1_TO_1 after CONV_2D, DEPTHWISE_CONV_2D, TRANSPOSE_CONV, CONV_3D, CONV_3D_TRANSPOSE, FULLY_CONNECTED, ADD, SUB, MUL, DIV,
 //! AVERAGE_POOL_2D, MAX_POOL_2D and L2_POOL_2D. An activation that is fused already is combined with the new one where one activation does the
-//! work of both. (MINIMUM and MAXIMUM with constants become such activations by `clamp`.)
+//! work of both. MINIMUM and MAXIMUM with a constant count as activations where they amount to one.
 //!
 //! Legal because these kernels clamp their result last. For quantized types both results must have the same scale and zero point:
 //! then the separate kernel only clamps, to the same integers. With other parameters it would round a second time, so
@@ -29,15 +29,13 @@ use octet_ir::ops::Activation;
 use octet_ir::{Graph, Module, Op, OpId, Patch};
 
 use crate::clamp::{Clamp, after};
-use crate::rewrite::pattern::{Replacement, operand, result, sole_producer};
+use crate::rewrite::pattern::{Replacement, result, sole_producer};
 use crate::rewrite::{Refusal, rewrite};
 
 rewrite!(FuseActivation = "activation", activation);
 
-fn activation(_: &Module, graph: &Graph, root: OpId) -> Result<Patch, Refusal> {
-    let Op::Unary(unary) = graph.op(root).op() else { return Err(Refusal::NoMatch) };
-    let outer = Clamp::of_unary(unary.kind).ok_or(Refusal::NoMatch)?;
-    let value = operand(graph.op(root), 0)?;
+fn activation(module: &Module, graph: &Graph, root: OpId) -> Result<Patch, Refusal> {
+    let (outer, value) = Clamp::of(module, graph, graph.op(root)).ok_or(Refusal::NoMatch)?;
     let (_, producer) = graph.producer(value).ok_or(Refusal::NoMatch)?;
     // Kernels of these two refuse an activation although the file format has a place for it.
     if matches!(producer.op(), Op::Concatenation(_) | Op::L2Normalization(_)) {
@@ -56,10 +54,10 @@ fn activation(_: &Module, graph: &Graph, root: OpId) -> Result<Patch, Refusal> {
     let Some(combined) = combined.filter(|a| *a != Activation::None) else {
         return Err(Refusal::check(format!(
             "no fused activation does what {} after {} does",
-            unary.kind.mnemonic(),
+            graph.op(root).op().mnemonic(),
             if fused == Activation::None { producer.op().mnemonic() } else { "the fused activation" }
         )));
     };
     let op = producer.op().with_activation(combined).ok_or(Refusal::NoMatch)?;
-    Ok(Replacement::of(graph, root, &[value])?.with(op, producer.operands().to_vec()))
+    Replacement::of(graph, root, &[value])?.with(op, producer.operands().to_vec())
 }

@@ -61,5 +61,5 @@ fn bias_add(module: &Module, graph: &Graph, root: OpId) -> Result<Patch, Refusal
     let loc = layer.bias.map_or_else(Loc::unknown, |b| graph.value(b).loc().clone()).union(graph.value(sum.constant).loc());
     let bias = new.patch.constant(Constant::from_f32(&bias), Type::f32([layer.channels]), loc);
     let op = layer.operation.op().with_activation(sum.op.activation).ok_or(Refusal::NoMatch)?;
-    Ok(new.with(op, layer.operands(layer.input, layer.filter, Some(bias))))
+    new.with(op, layer.operands(layer.input, layer.filter, Some(bias)))
 }

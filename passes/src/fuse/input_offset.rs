@@ -77,7 +77,7 @@ fn input_offset(module: &Module, graph: &Graph, root: OpId) -> Result<Patch, Ref
 
     let mut new = Replacement::of(graph, root, &[layer.input])?;
     let bias = new.floats(&bias, [layer.channels], layer.bias);
-    Ok(new.with(layer.operation.op().clone(), layer.operands(sum.value, layer.filter, Some(bias))))
+    new.with(layer.operation.op().clone(), layer.operands(sum.value, layer.filter, Some(bias)))
 }
 
 /// Whether windows of the layer reach beyond the input.

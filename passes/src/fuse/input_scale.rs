@@ -60,5 +60,5 @@ fn input_scale(module: &Module, graph: &Graph, root: OpId) -> Result<Patch, Refu
 
     let mut new = Replacement::of(graph, root, &[layer.input])?;
     let filter = new.floats(&filter, graph.ty(layer.filter).shape.clone(), Some(layer.filter));
-    Ok(new.with(layer.operation.op().clone(), layer.operands(product.value, filter, layer.bias)))
+    new.with(layer.operation.op().clone(), layer.operands(product.value, filter, layer.bias))
 }

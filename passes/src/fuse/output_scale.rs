@@ -65,5 +65,5 @@ fn output_scale(module: &Module, graph: &Graph, root: OpId) -> Result<Patch, Ref
     let filter = new.floats(&filter, graph.ty(layer.filter).shape.clone(), Some(layer.filter));
     let bias = bias.map(|b| new.floats(&b, [layer.channels], layer.bias));
     let op = layer.operation.op().with_activation(product.op.activation).ok_or(Refusal::NoMatch)?;
-    Ok(new.with(op, layer.operands(layer.input, filter, bias)))
+    new.with(op, layer.operands(layer.input, filter, bias))
 }

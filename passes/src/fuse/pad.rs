@@ -83,7 +83,7 @@ fn pad(module: &Module, graph: &Graph, root: OpId) -> Result<Patch, Refusal> {
     if let Some(first) = operands.first_mut() {
         *first = Some(source);
     }
-    Ok(Replacement::of(graph, root, &[value])?.with(fused, operands))
+    Replacement::of(graph, root, &[value])?.with(fused, operands)
 }
 
 /// The windows of an operation with VALID padding, and the operation with SAME padding.

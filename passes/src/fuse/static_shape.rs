@@ -65,7 +65,7 @@ fn static_shape(module: &Module, graph: &Graph, root: OpId) -> Result<Patch, Ref
     let entries = entries.ok_or_else(|| Refusal::check("an entry of its shape does not fit i32"))?;
     let mut new = Replacement::of(graph, root, &[])?;
     let shape = new.ints(&entries);
-    Ok(new.with(Reshape { new_shape: None }, vec![Some(value), Some(shape)]))
+    new.with(Reshape { new_shape: None }, vec![Some(value), Some(shape)])
 }
 
 /// The size that -1 stands for, when the symbolic entries cancel against the sizes of the reshaped tensor.

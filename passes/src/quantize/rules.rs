@@ -162,6 +162,11 @@ const fn mover(kernels: Kernels) -> Rule {
     Rule::new(&[Role::Shared, Plain], SHARED, kernels)
 }
 
+/// As [`mover`], without integers to say what moves where.
+const fn lone_mover(kernels: Kernels) -> Rule {
+    Rule::new(&[Role::Shared], SHARED, kernels)
+}
+
 /// Kernels by width.
 const fn by(width: Width, int8: Kernels, int16: Kernels) -> Kernels {
     match width {
@@ -214,10 +219,11 @@ pub fn rule(op: &Op, width: Width) -> Rule {
         Op::L2Normalization(_) => Rule::new(&[Act], &SYMMETRIC_UNIT, by(width, BOTH, NO)),
         Op::LocalResponseNormalization(_) => NONE,
 
-        Op::Reshape(_) | Op::Squeeze(_) | Op::ExpandDims(_) | Op::Transpose(_) | Op::BroadcastTo(_) => mover(BOTH),
+        Op::Squeeze(_) => lone_mover(BOTH),
+        Op::Reshape(_) | Op::ExpandDims(_) | Op::Transpose(_) | Op::BroadcastTo(_) => mover(BOTH),
         Op::ShapeOf(_) | Op::Rank(_) | Op::BroadcastArgs(_) => ANY,
         // The kernel fills with plain zeros.
-        Op::MatrixDiag(_) => mover(LITERT).symmetric(),
+        Op::MatrixDiag(_) => lone_mover(LITERT).symmetric(),
         Op::MatrixSetDiag(_) => Rule::new(&[Role::Shared], SHARED, LITERT),
 
         Op::Slice(_) | Op::StridedSlice(_) | Op::SplitV(_) | Op::ReverseV2(_) => mover(BOTH),
@@ -235,7 +241,7 @@ pub fn rule(op: &Op, width: Width) -> Rule {
         Op::Gather(_) | Op::GatherNd(_) => mover(by(width, BOTH, LITERT)),
         // The kernel fills with plain zeros.
         Op::ScatterNd(_) => Rule::new(&[Plain, Role::Shared, Plain], SHARED, by(width, LITERT, NO)).symmetric(),
-        Op::SpaceToDepth(_) | Op::DepthToSpace(_) => with_int16_decomposition(mover(BOTH), width),
+        Op::SpaceToDepth(_) | Op::DepthToSpace(_) => with_int16_decomposition(lone_mover(BOTH), width),
         Op::SpaceToBatchNd(_) | Op::BatchToSpaceNd(_) => mover(by(width, BOTH, LITERT)),
         Op::ResizeBilinear(_) => mover(by(width, BOTH, LITERT)),
         Op::ResizeNearestNeighbor(_) => mover(BOTH),

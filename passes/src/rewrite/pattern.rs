@@ -128,8 +128,13 @@ impl<'g> Replacement<'g> {
         self.patch.constant(octet_ir::Constant::from_i32(values), Type::i32([values.len()]), Loc::unknown())
     }
 
-    /// The finished patch.
-    pub(crate) fn with(mut self, op: impl Into<Op>, operands: Vec<Option<ValueId>>) -> Patch {
+    /// The finished patch. The new operation stands where the root stood, so it must not read a variable: what the pattern began with may have
+    /// read it before it changed.
+    pub(crate) fn with(mut self, op: impl Into<Op>, operands: Vec<Option<ValueId>>) -> Result<Patch, Refusal> {
+        let variable = |v: &&ValueId| self.graph.get_value(**v).is_some_and(|v| v.def() == ValueDef::Variable);
+        if let Some(variable) = operands.iter().flatten().find(variable) {
+            return Err(Refusal::check(format!("the variable '{}' may change in between", self.graph.value_name(*variable))));
+        }
         let root = self.graph.value(self.root);
         // A last name of the root must stay last; without one the result is as nameless as the root was.
         let results = self.patch.op(op, operands, vec![(root.ty().clone(), self.loc)]);
@@ -137,7 +142,7 @@ impl<'g> Replacement<'g> {
             self.patch.set_range(new, root.range().cloned());
             self.patch.replace(self.root, new);
         }
-        self.patch
+        Ok(self.patch)
     }
 }
 
@@ -149,6 +154,9 @@ pub(crate) fn forward(graph: &Graph, op: OpId, source: ValueId) -> Result<Patch,
     let (old, new) = (graph.value(id), graph.value(source));
     if old.ty() != new.ty() {
         return Err(Refusal::check(format!("the operand is {}, the result {}", new.ty(), old.ty())));
+    }
+    if new.def() == ValueDef::Variable {
+        return Err(Refusal::check("a variable may change before the result is read"));
     }
     let computed = matches!(new.def(), ValueDef::Result { .. });
     let mut patch = Patch::before(graph, op);
