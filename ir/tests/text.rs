@@ -149,7 +149,11 @@ fn calls_nest_only_so_deep() {
         let mut source = "octet.ir 1\n".to_owned();
         for i in 0..count {
             let next = if i + 1 < count { (i + 1).to_string() } else { last.to_owned() };
-            let call = if next.is_empty() { String::new() } else { format!("  %1 = if(%0, %0) {{then_graph = {next}, else_graph = {next}}} : 1 bool\n") };
+            let call = if next.is_empty() {
+                String::new()
+            } else {
+                format!("  %1 = if(%0, %0) {{then_graph = {next}, else_graph = {next}}} : 1 bool\n")
+            };
             source += &format!("graph @g{i}(%0: 1 bool) {{\n{call}  return %0\n}}\n");
         }
         verify::verify(&text::parse(&source, &Default::default()).expect("parses")).map_err(|found| found.0[0].code)

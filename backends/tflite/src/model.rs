@@ -260,8 +260,12 @@ impl<'m, 'f> Writer<'m, 'f> {
             (None, _) if range.is_none() => return None,
             (None, _) => {}
             (Some(_), Some(block)) => {
-                let details =
-                    fb::BlockwiseQuantizationArgs { scales: block.scales, zero_points: block.zero_points, block_size: block.size, block_shape: None };
+                let details = fb::BlockwiseQuantizationArgs {
+                    scales: block.scales,
+                    zero_points: block.zero_points,
+                    block_size: block.size,
+                    block_shape: None,
+                };
                 let details = self.packer.table(|fbb| fb::BlockwiseQuantization::create(fbb, &details));
                 args.details_type = fb::QuantizationDetails::BlockwiseQuantization;
                 args.details = Some(WIPOffset::new(details.value()));

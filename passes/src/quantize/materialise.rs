@@ -220,10 +220,14 @@ impl Rewrite<'_> {
         }
     }
 
+    /// Parameters of a real operand of a quantized operation.
+    fn operand_params(&self, op_id: OpId, op: &Operation, index: usize) -> Option<Params> {
+        self.solution.wanted_operand(self.id, op_id, index, op.operand(index)?)
+    }
+
     /// Scale of a real operand of a quantized operation.
     pub(super) fn operand_scale(&self, op_id: OpId, op: &Operation, index: usize) -> Option<f32> {
-        let value = op.operand(index)?;
-        self.solution.wanted_operand(self.id, op_id, index, value).map(|p| p.scale)
+        self.operand_params(op_id, op, index).map(|p| p.scale)
     }
 
     /// Quantizes a filter; answers its quantization.
@@ -235,13 +239,9 @@ impl Rewrite<'_> {
         };
         let ty = self.graph.ty(value);
         let rule = rule(op.op(), self.width());
-        let (mut scales, axis) = match weights::trained_filter(ty, axis) {
-            Some(quant) => (quant.scales().to_vec(), axis),
-            None => {
-                let one_scale = matches!(op.op(), Op::FullyConnected(_)) && weights::is_short(ty.shape.dims());
-                (weights::filter_scales(&values, ty.shape.dims(), (!one_scale).then_some(axis)), axis)
-            }
-        };
+        let trained = weights::trained_filter(ty, axis).map(|quant| quant.scales().to_vec());
+        let is_free = trained.is_none();
+        let mut scales = trained.unwrap_or_else(|| weights::filter_scales(&values, ty.shape.dims(), Some(axis)));
         for (bias_index, bias) in real_operands(self.graph, op) {
             if let (Role::Bias { input, .. }, Width::I8) = (rule.role(bias_index), self.width())
                 && let (Some(bias), Some(scale)) = (self.dense_constant(bias), self.operand_scale(op_id, op, input))
@@ -252,6 +252,12 @@ impl Rewrite<'_> {
                     self.report.notes.push(Diagnostic::note("QNT020", message).at(at_value(self.graph, op.results()[0])));
                 }
             }
+        }
+        if is_free && matches!(op.op(), Op::FullyConnected(_)) {
+            let reach = self.operand_params(op_id, op, 0).map(|p| p.bounds(self.width()).magnitude());
+            let quantum = op.results().first().and_then(|&r| self.solution.params(self.id, r)).map(|p| p.scale);
+            let one = reach.zip(quantum).and_then(|(reach, quantum)| weights::one_scale(&scales, ty.shape.dims(), reach, quantum));
+            scales = one.map_or(scales, |scale| vec![scale]);
         }
         let quant = weights::symmetric(scales, axis);
         let (constant, ty) = weights::filter(&values, ty, quant);

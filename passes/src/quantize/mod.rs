@@ -117,7 +117,11 @@ fn no_floats(module: &Module) -> Result<(), Diagnostics> {
                     tensor: Some(tensor.clone()),
                     ..SourceLocation::default()
                 };
-                let message = format!("{} cannot be integer: tensor '{tensor}' is left in {}, it has no range", name.to_uppercase(), graph.ty(value).elem);
+                let message = format!(
+                    "{} cannot be integer: tensor '{tensor}' is left in {}, it has no range",
+                    name.to_uppercase(),
+                    graph.ty(value).elem
+                );
                 found.push(Diagnostic::error("QNT003", message).at(location).with_help("mode int8 keeps such operations in float"));
             }
         }

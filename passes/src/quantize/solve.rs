@@ -222,7 +222,8 @@ impl Solution {
             let mut raised = false;
             for (id, graph) in module.graphs() {
                 for (op_id, op) in self.integer_ops(id, graph) {
-                    let operand = |index: usize, value: ValueId| self.slots.get(&(id, op_id, index)).copied().or_else(|| self.node(id, value));
+                    let operand =
+                        |index: usize, value: ValueId| self.slots.get(&(id, op_id, index)).copied().or_else(|| self.node(id, value));
                     let inputs: Vec<usize> = real_operands(graph, op).filter_map(|(index, value)| operand(index, value)).collect();
                     let scales = inputs.iter().filter_map(|&node| self.classes.params(node)).map(|p| p.scale);
                     let floor = smallest_scales(op.op(), width, scales.fold(0.0, f32::max));

@@ -18,11 +18,16 @@ pub(super) fn filter_scales(values: &[f32], shape: &[usize], axis: Option<usize>
     magnitudes.into_iter().map(|m| symmetric_scale(if m == 0.0 { largest } else { m }, 127.0)).collect()
 }
 
-/// Whether a fully connected layer has so few inputs that scales per unit would take more bytes (4 for the filter, 4 for the bias) than the
-/// filter itself. One scale serves such a layer as well: a unit's few weights are not the only ones that round.
-pub(super) fn is_short(dims: &[usize]) -> bool {
+/// One scale for a fully connected layer in place of `scales` per unit, where it serves as well: the layer has so few inputs that scales per
+/// unit take more bytes (4 for the filter, 4 for the bias) than the filter itself, and rounding with the one scale moves no output by more than
+/// two quanta, which is about what rounding the input does. `reach` is the largest magnitude of the input, `quantum` the output's scale.
+pub(super) fn one_scale(scales: &[f32], dims: &[usize], reach: f32, quantum: f32) -> Option<f32> {
     const BYTES_OF_SCALES: usize = 8;
-    dims.last().is_some_and(|&inputs| inputs < BYTES_OF_SCALES)
+    let &inputs = dims.last().filter(|&&inputs| inputs < BYTES_OF_SCALES)?;
+    let scale = scales.iter().copied().reduce(f32::max)?;
+    #[expect(clippy::cast_precision_loss, reason = "less than 8")]
+    let moved = inputs as f32 * 0.5 * scale * reach;
+    (moved <= 2.0 * quantum).then_some(scale)
 }
 
 /// Largest magnitude per index of an axis.

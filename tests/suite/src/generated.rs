@@ -2,8 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use octet_graphgen::{Profile, generate, random_inputs, report, shrink};
 use octet_eval::{Interpreter, Options};
+use octet_graphgen::{Profile, generate, random_inputs, report, shrink};
 use octet_ir::{EntityId, Module};
 use octet_plugin::Tensor;
 

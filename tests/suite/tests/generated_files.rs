@@ -110,7 +110,11 @@ fn what_a_damaged_file_gives_never_panics() {
                         sound += u64::from(taken);
                         ran += u64::from(done);
                     }
-                    Err(_) => panic!("mutate(file, {}) of seed {seed} of {name} panicked; the file was of\n{}", seed * 3 + round, text::print(&module).text),
+                    Err(_) => panic!(
+                        "mutate(file, {}) of seed {seed} of {name} panicked; the file was of\n{}",
+                        seed * 3 + round,
+                        text::print(&module).text
+                    ),
                 }
             }
         }

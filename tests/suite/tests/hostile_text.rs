@@ -6,9 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use octet_graphgen::{Profile, Random, generate};
 use octet_ir::ops::Op;
 use octet_ir::verify::verify;
-use octet_ir::{
-    Constant, ElementType, EntityId, Granularity, GraphBuilder, Loc, Module, Patch, Quantization, Shape, Type, ValueId, text,
-};
+use octet_ir::{Constant, ElementType, EntityId, Granularity, GraphBuilder, Loc, Module, Patch, Quantization, Shape, Type, ValueId, text};
 use octet_tests::generated::seeds;
 use octet_tests::mutate::mutate;
 use peak_alloc::PeakAlloc;
@@ -29,7 +27,8 @@ fn survive(text: &str) -> bool {
         let Ok(module) = text::parse(text, &bytes::Bytes::new()) else { return false };
         let sound = verify(&module).is_ok();
         let printed = text::print(&module);
-        let again = text::parse(&printed.text, &printed.blobs).unwrap_or_else(|e| panic!("the print does not parse: {e}\n{}", printed.text));
+        let again =
+            text::parse(&printed.text, &printed.blobs).unwrap_or_else(|e| panic!("the print does not parse: {e}\n{}", printed.text));
         assert_eq!(text::print(&again), printed, "the print prints differently");
         if sound {
             let mut compact = module;
@@ -46,10 +45,50 @@ fn survive(text: &str) -> bool {
 
 /// Pieces that the grammar is sensitive to.
 const PIECES: [&str; 44] = [
-    "%0", "%1", "%65535", "%4294967295", "%4294967296", "%18446744073709551616", "(", ")", "{", "}", "[", "]", "<", ">", ",", ":", "=", "\"", "\\",
-    "\\u{", "\\u{110000}", "x\"", "blob(0, 4294967295, 0)", "splat(0)", "splat(nan:7fc00001)", "1073741824x1073741824 f32", "0x0x0 f32",
-    "999999999999999999999", "-1", "-9223372036854775808", "nan", "nan:00000000", "inf", "-inf", "1e400", "* f32", "?:1", "!q<i8, axis 99, [1.0]>",
-    "!q<i8, 0.0:0>", "!q<i4, block 0, [1.0]>", "unbound", "variable", "const", "return",
+    "%0",
+    "%1",
+    "%65535",
+    "%4294967295",
+    "%4294967296",
+    "%18446744073709551616",
+    "(",
+    ")",
+    "{",
+    "}",
+    "[",
+    "]",
+    "<",
+    ">",
+    ",",
+    ":",
+    "=",
+    "\"",
+    "\\",
+    "\\u{",
+    "\\u{110000}",
+    "x\"",
+    "blob(0, 4294967295, 0)",
+    "splat(0)",
+    "splat(nan:7fc00001)",
+    "1073741824x1073741824 f32",
+    "0x0x0 f32",
+    "999999999999999999999",
+    "-1",
+    "-9223372036854775808",
+    "nan",
+    "nan:00000000",
+    "inf",
+    "-inf",
+    "1e400",
+    "* f32",
+    "?:1",
+    "!q<i8, axis 99, [1.0]>",
+    "!q<i8, 0.0:0>",
+    "!q<i4, block 0, [1.0]>",
+    "unbound",
+    "variable",
+    "const",
+    "return",
 ];
 
 /// A text with a few pieces cut, doubled, swapped or put in.
@@ -113,7 +152,9 @@ fn bytes_that_are_damaged_give_diagnostics() {
 
 #[test]
 fn texts_made_to_hurt_give_diagnostics() {
-    let deep = |open: &str, close: &str| format!("octet.ir 1\ngraph @g(%0: f32) {{ %1 = relu(%0) {{a = {}{}}} : f32 return }}", open.repeat(50_000), close.repeat(50_000));
+    let deep = |open: &str, close: &str| {
+        format!("octet.ir 1\ngraph @g(%0: f32) {{ %1 = relu(%0) {{a = {}{}}} : f32 return }}", open.repeat(50_000), close.repeat(50_000))
+    };
     let many = |line: &dyn Fn(usize) -> String| {
         let lines: String = (0..20_000).map(line).collect();
         format!("octet.ir 1\ngraph @g(%0: 2 f32) {{\n{lines}return %0\n}}")
@@ -134,7 +175,13 @@ fn texts_made_to_hurt_give_diagnostics() {
         ("bytes without end", format!("octet.ir 1\nmetadata \"a\" = x\"{}", "00".repeat(100_000))),
         ("a rank without end", format!("octet.ir 1\ngraph @g(%0: {}1 f32) {{ return }}", "1x".repeat(100_000))),
         ("graphs that call each other in a row", calls(20_000)),
-        ("graphs that call each other in a ring", calls(20_000).replace("graph @g19999(%0: 1 bool) {\n", "graph @g19999(%0: 1 bool) {\n%9 = if(%0) {then_graph = 0, else_graph = 0} : 1 bool\n")),
+        (
+            "graphs that call each other in a ring",
+            calls(20_000).replace(
+                "graph @g19999(%0: 1 bool) {\n",
+                "graph @g19999(%0: 1 bool) {\n%9 = if(%0) {then_graph = 0, else_graph = 0} : 1 bool\n",
+            ),
+        ),
     ];
     for (name, text) in cases {
         let begun = std::time::Instant::now();
@@ -148,7 +195,8 @@ fn texts_made_to_hurt_give_diagnostics() {
 fn calls(count: usize) -> String {
     let mut text = "octet.ir 1\n".to_owned();
     for i in 0..count {
-        let call = if i + 1 < count { format!("%1 = if(%0) {{then_graph = {0}, else_graph = {0}}} : 1 bool\n", i + 1) } else { String::new() };
+        let call =
+            if i + 1 < count { format!("%1 = if(%0) {{then_graph = {0}, else_graph = {0}}} : 1 bool\n", i + 1) } else { String::new() };
         text += &format!("graph @g{i}(%0: 1 bool) {{\n{call}return %0\n}}\n");
     }
     text

@@ -63,13 +63,7 @@ impl FullyConnected {
         if profile == RoundingProfile::LitertReference && !input.is_wide() {
             requantize = requantize.in_double(real);
         }
-        Ok(Self {
-            n,
-            k,
-            weights: Packed::new(n, k, |c, i| weights[c * k + i]),
-            requantize,
-            input_zero_point: scales.input.zero_point,
-        })
+        Ok(Self { n, k, weights: Packed::new(n, k, |c, i| weights[c * k + i]), requantize, input_zero_point: scales.input.zero_point })
     }
 
     /// Computes `[B, N]` from `[B, K]`; the batch follows from the output's length.

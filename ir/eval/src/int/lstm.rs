@@ -89,12 +89,7 @@ impl Lstm {
                     [shape.state, k],
                     &weights,
                     bias,
-                    LayerScales {
-                        input: from,
-                        weights: &[scale],
-                        output: Affine::symmetric(GATE_SCALE),
-                        activation: Bounds::NONE,
-                    },
+                    LayerScales { input: from, weights: &[scale], output: Affine::symmetric(GATE_SCALE), activation: Bounds::NONE },
                 )
             };
             Ok(Gate {

@@ -46,9 +46,7 @@ impl TransposeConv {
         })?;
         let real = channel_multipliers(scales.input.scale, scales.weights, scales.output.scale, out_channels, storage.is_legacy())?;
         let range = scales.activation.quantized(storage, scales.output);
-        let packed = (0..kh * kw)
-            .map(|tap| Packed::new(out_channels, depth, |c, i| weights[(c * kh * kw + tap) * depth + i]))
-            .collect();
+        let packed = (0..kh * kw).map(|tap| Packed::new(out_channels, depth, |c, i| weights[(c * kh * kw + tap) * depth + i])).collect();
         Ok(Self {
             window,
             input,

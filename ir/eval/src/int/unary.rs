@@ -290,7 +290,8 @@ fn hard_swish_table<T: Quantized>(input: Affine, output: Affine, profile: Roundi
     let hires = (1.0f32 / 128.0) * input.scale;
     let reluish_scale = 3.0f32 / 32768.0;
     // LiteRT divides in single precision.
-    let ratio = |a: f32, b: f32| Multiplier::from_real(if is_litert::<T>(profile) { f64::from(a / b) } else { f64::from(a) / f64::from(b) });
+    let ratio =
+        |a: f32, b: f32| Multiplier::from_real(if is_litert::<T>(profile) { f64::from(a / b) } else { f64::from(a) / f64::from(b) });
     let (out, reluish) = (ratio(hires, output.scale), ratio(hires, reluish_scale));
     ensure(out.shift <= 0, || format!("HARD_SWISH needs an output scale above {hires}, not {}", output.scale))?;
     let (out_mantissa, reluish_mantissa) = (downscale_to_i16(out.mantissa), downscale_to_i16(reluish.mantissa));
