@@ -114,7 +114,7 @@ impl Tools {
     /// What our benchmark program says of a network: JSON.
     fn ours(&self, what: &str, network: &Network) -> Outcome<Value> {
         let mut command = Command::new(&self.bench);
-        command.arg(what).arg(network.model()?).arg(network.calibration()?);
+        command.arg(what).arg(network.model()?).args(network.calibration()?);
         if let Some(scale) = network.scale {
             command.arg(format!("{scale}"));
         }

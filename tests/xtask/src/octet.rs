@@ -23,9 +23,11 @@ pub(crate) fn target() -> PathBuf {
 pub(crate) fn compile(octet: &Path, network: &Network, mode: &str, out: &Path) -> Outcome<Command> {
     let mut compile = command(octet, &["compile"]);
     compile.arg(network.model()?).arg("-o").arg(out).args(["--quantize", mode, "--quiet"]);
-    compile.arg("--data").arg(network.calibration()?);
-    if let Some(scale) = network.scale {
-        compile.args(["--preprocess", &format!("scale={scale}")]);
+    if let Some(data) = network.calibration()? {
+        compile.arg("--data").arg(data);
+        if let Some(scale) = network.scale {
+            compile.args(["--preprocess", &format!("scale={scale}")]);
+        }
     }
     Ok(compile)
 }

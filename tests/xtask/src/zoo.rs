@@ -7,11 +7,12 @@ use crate::run::Outcome;
 /// `x / 255` as users write it for `--preprocess`.
 pub(crate) const UNIT: f64 = 0.003_921_568_62;
 
-/// One float network, with the data to calibrate and to test it.
+/// One network, with the data to calibrate and to test it.
 pub(crate) struct Network {
     pub(crate) name: &'static str,
     folder: &'static str,
-    calibration: &'static str,
+    /// None where training found the scales.
+    calibration: Option<&'static str>,
     test: &'static str,
     /// What the data is multiplied by before the network sees it.
     pub(crate) scale: Option<f64>,
@@ -24,8 +25,9 @@ impl Network {
         Ok(folder()?.join(self.folder).join(format!("{}.tflite", self.name)))
     }
 
-    pub(crate) fn calibration(&self) -> Outcome<PathBuf> {
-        Ok(folder()?.join("data").join(self.calibration))
+    pub(crate) fn calibration(&self) -> Outcome<Option<PathBuf>> {
+        let data = folder()?.join("data");
+        Ok(self.calibration.map(|name| data.join(name)))
     }
 
     pub(crate) fn test(&self) -> Outcome<PathBuf> {
@@ -41,11 +43,18 @@ impl Network {
 
 /// The seven float networks.
 pub(crate) const NETWORKS: [Network; 7] = [
-    Network { name: "sine", folder: "ours", calibration: "sine_calibration.npy", test: "sine_test.npz", scale: None, metric: Some("mse") },
+    Network {
+        name: "sine",
+        folder: "ours",
+        calibration: Some("sine_calibration.npy"),
+        test: "sine_test.npz",
+        scale: None,
+        metric: Some("mse"),
+    },
     Network {
         name: "slides",
         folder: "ours",
-        calibration: "slides_calibration.npy",
+        calibration: Some("slides_calibration.npy"),
         test: "slides_test.npz",
         scale: None,
         metric: Some("mse"),
@@ -53,7 +62,7 @@ pub(crate) const NETWORKS: [Network; 7] = [
     Network {
         name: "mnist_cnn",
         folder: "ours",
-        calibration: "mnist_calibration.npz",
+        calibration: Some("mnist_calibration.npz"),
         test: "mnist_test.npz",
         scale: Some(UNIT),
         metric: Some("accuracy"),
@@ -61,7 +70,7 @@ pub(crate) const NETWORKS: [Network; 7] = [
     Network {
         name: "mnist_dw",
         folder: "ours",
-        calibration: "mnist_calibration.npz",
+        calibration: Some("mnist_calibration.npz"),
         test: "mnist_test.npz",
         scale: Some(UNIT),
         metric: Some("accuracy"),
@@ -69,7 +78,7 @@ pub(crate) const NETWORKS: [Network; 7] = [
     Network {
         name: "resnet8",
         folder: "mlperf-tiny",
-        calibration: "resnet8_calibration.npz",
+        calibration: Some("resnet8_calibration.npz"),
         test: "resnet8_test.npz",
         scale: None,
         metric: Some("accuracy"),
@@ -77,7 +86,7 @@ pub(crate) const NETWORKS: [Network; 7] = [
     Network {
         name: "kws",
         folder: "mlperf-tiny",
-        calibration: "kws_calibration.npz",
+        calibration: Some("kws_calibration.npz"),
         test: "kws_test.npz",
         scale: None,
         metric: Some("accuracy"),
@@ -85,14 +94,18 @@ pub(crate) const NETWORKS: [Network; 7] = [
     Network {
         name: "vww96",
         folder: "mlperf-tiny",
-        calibration: "vww96_calibration.npz",
+        calibration: Some("vww96_calibration.npz"),
         test: "vww96_test.npz",
         scale: Some(UNIT),
         metric: None,
     },
 ];
 
-/// The networks of these names, or all.
+/// The network that was trained with the rounding of integers in it.
+pub(crate) const TRAINED: Network =
+    Network { name: "mnist_qat", folder: "ours", calibration: None, test: "mnist_test.npz", scale: Some(UNIT), metric: Some("accuracy") };
+
+/// The float networks of these names, or all.
 pub(crate) fn networks(names: &[String]) -> Outcome<Vec<&'static Network>> {
     if let Some(unknown) = names.iter().find(|n| NETWORKS.iter().all(|k| k.name != **n)) {
         return Err(format!("no float network {unknown} in the zoo"));
