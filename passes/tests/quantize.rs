@@ -51,15 +51,3 @@ fn cases() {
         settings.bind(|| insta::assert_snapshot!(name, outcome(&source)));
     }
 }
-
-/// The page of rules is what the rules say. `OCTET_BLESS=1` writes it.
-#[test]
-fn the_page_is_up_to_date() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/quantization.md");
-    let page = octet_passes::quantize::docs();
-    if std::env::var_os("OCTET_BLESS").is_some() {
-        std::fs::write(&path, &page).expect("writable");
-    }
-    let known = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(known == page, "docs/quantization.md is out of date: run this test with OCTET_BLESS=1");
-}

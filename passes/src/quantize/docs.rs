@@ -17,11 +17,16 @@ pub(super) fn operations() -> impl Iterator<Item = Op> {
 pub fn docs() -> String {
     let mut page = String::from(
         "# Quantization rules\n\n\
-         <!-- Generated from passes/src/quantize/rules.rs: run the tests of octet-passes with OCTET_BLESS=1 after changing it there. -->\n\n\
+         <!-- Generated from passes/src/quantize/rules.rs: run `cargo xtask docs` after changing it there. -->\n\n\
          What `quantize` knows of each operation. *Activations* are int8, asymmetric, over [-128, 127], or int16 and symmetric in the 16x8 scheme;\n\
          *filters* are int8 over [-127, 127], symmetric, with a scale per output channel; a *bias* is int32 (int64 in 16x8) and has the product of\n\
          both scales. Operands and results that are *shared* have one scale and zero point among them: the union of their ranges, unless a kernel\n\
          or training prescribes it. A *fixed* result has the scale that its kernel prescribes.\n\n\
+         Two rules go beyond an operation's own:\n\n\
+         - An addend that nothing else reads takes the range of the sum too, unless that would more than double its own: it then has the sum's\n  \
+           scale or one close to it, and the addition does not round it a second time. (Int8 only.)\n\
+         - A fully connected layer of fewer than 8 inputs has one scale where rounding with it moves no output by more than two quanta: scales per\n  \
+           unit would take more bytes than the filter.\n\n\
          LiteRT and TFLM stand for the runtimes whose kernels take the types; *decomposed* means that equal operations with kernels take its place.\n\
          The last column names the operands that the float kernels take in int8 (dynamic-range).\n\n\
          | operation | operands | results | int8 | int16x8 | dynamic-range |\n|---|---|---|---|---|---|\n",

@@ -26,3 +26,8 @@ fn passes() {
 fn targets() {
     page("targets.md", &octet::targets::docs());
 }
+
+#[test]
+fn quantization() {
+    page("quantization.md", &octet::passes::quantize::docs());
+}

@@ -70,7 +70,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Write the pages that are generated from the code: docs/cli.md, docs/passes.md, docs/targets.md
+    /// Write the pages that are generated from the code: docs/cli.md, docs/passes.md, docs/quantization.md,
+    /// docs/targets.md
     Docs {
         /// Only say whether the pages in the tree are what the code gives
         #[arg(long)]
