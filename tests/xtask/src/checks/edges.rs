@@ -52,6 +52,12 @@ const RULES: &[Rule] = &[
         reason: "a frontend sees its own codec and the IR, no backend and no pass",
     },
     Rule {
+        name: "octet-frontend-onnx",
+        rooms: &["octet-eval", "octet-ir"],
+        libraries: None,
+        reason: "an ONNX operator is static only once its constant inputs are evaluated, with the kernels that would run it",
+    },
+    Rule {
         name: "octet-backend-tflite",
         rooms: &["octet-ir", "octet-plugin", "octet-tflite-schema"],
         libraries: None,

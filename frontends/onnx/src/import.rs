@@ -1,0 +1,355 @@
+//! From a decoded model to a module: inputs, initializers, nodes in order, functions inlined, outputs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use octet_ir::{Diagnostic, Diagnostics, GraphBuilder, Loc, Metadata, Module, Shape, Signature, SourceLocation, Type, ValueId};
+
+use crate::ImportOptions;
+use crate::attributes::{Node, Refusal};
+use crate::lower;
+use crate::proto::{AttributeProto, DimensionValue, FunctionProto, GraphProto, ModelProto, NodeProto, TypeKind, TypeProto, ValueInfoProto};
+use crate::scope::Scope;
+use crate::tensor::{self, Siblings};
+
+/// How deep functions may call functions and graphs may nest.
+const MAX_DEPTH: usize = 32;
+
+/// What holds for the whole model.
+pub(crate) struct Importer<'a> {
+    options: &'a ImportOptions,
+    siblings: &'a Siblings<'a>,
+    functions: BTreeMap<(&'a str, &'a str, &'a str), &'a FunctionProto>,
+    errors: Diagnostics,
+    depth: usize,
+    /// Index of the node in its graph, for messages.
+    index: usize,
+}
+
+/// Opset version by domain; `""` is `ai.onnx`.
+pub(crate) type Opsets = BTreeMap<String, i64>;
+
+/// Imports a whole model.
+pub(crate) fn model(model: &ModelProto, options: &ImportOptions, siblings: &Siblings<'_>) -> Result<Module, Diagnostics> {
+    let Some(graph) = &model.graph else {
+        return Err(Diagnostic::error("ONX001", "this is not an ONNX model: it has no graph").into());
+    };
+    let opsets = opsets(model.opset_import.iter().map(|o| (o.domain.as_str(), o.version)));
+    let functions = model.functions.iter().map(|f| ((domain(&f.domain), f.name.as_str(), f.overload.as_str()), f)).collect();
+    let mut module = Module::new();
+    for property in &model.metadata_props {
+        module.metadata.push(Metadata { name: property.key.clone(), bytes: property.value.clone().into() });
+    }
+    let mut importer = Importer { options, siblings, functions, errors: Diagnostics::default(), depth: 0, index: 0 };
+    let mut scope = Scope::new(GraphBuilder::new(&mut module, graph.name.clone()));
+    let interface = importer.main_graph(&mut scope, graph, &opsets);
+    let errors = importer.errors;
+    if errors.has_errors() {
+        return Err(errors);
+    }
+    let (inputs, outputs) = interface;
+    let graph = scope.builder.finish();
+    module.signatures.push(Signature { key: "serving_default".into(), graph, inputs, outputs });
+    Ok(module)
+}
+
+fn opsets<'a>(imports: impl Iterator<Item = (&'a str, i64)>) -> Opsets {
+    imports.map(|(name, version)| (domain(name).to_owned(), version)).collect()
+}
+
+/// The domain's canonical name.
+fn domain(name: &str) -> &str {
+    if name == "ai.onnx" { "" } else { name }
+}
+
+type Names = Vec<(String, usize)>;
+
+impl Importer<'_> {
+    /// Type and constant of a tensor of the file.
+    pub(crate) fn tensor(&self, proto: &crate::proto::TensorProto) -> Result<(Type, octet_ir::Constant), Refusal> {
+        tensor::read(proto, self.siblings).map_err(|d| d.message)
+    }
+
+    fn main_graph(&mut self, scope: &mut Scope<'_>, graph: &GraphProto, opsets: &Opsets) -> (Names, Names) {
+        let initialized: BTreeSet<&str> = graph
+            .initializer
+            .iter()
+            .map(|t| t.name.as_str())
+            .chain(graph.sparse_initializer.iter().filter_map(|s| s.values.as_ref()).map(|t| t.name.as_str()))
+            .collect();
+        let mut inputs = Vec::new();
+        for input in graph.input.iter().filter(|i| !initialized.contains(i.name.as_str())) {
+            match self.input_type(input) {
+                Ok(ty) => {
+                    let value = scope.builder.input(ty, Loc::named(&input.name));
+                    inputs.push((input.name.clone(), inputs.len()));
+                    scope.names.insert(input.name.clone(), value);
+                }
+                Err(why) => self.errors.push(Diagnostic::error("ONX002", why).on_tensor(input.name.clone())),
+            }
+        }
+        for (name, _) in &self.options.shapes {
+            if !graph.input.iter().any(|i| i.name == *name) {
+                let known: Vec<&str> = inputs.iter().map(|(n, _): &(String, usize)| n.as_str()).collect();
+                let error = Diagnostic::error("ONX003", format!("--shape names '{name}', which is no input"));
+                self.errors.push(error.with_note(format!("inputs: {}", known.join(", "))));
+            }
+        }
+        self.body(scope, graph, opsets);
+        let mut outputs = Vec::new();
+        for output in &graph.output {
+            match scope.names.get(&output.name) {
+                Some(&value) => {
+                    scope.builder.output(value);
+                    outputs.push((output.name.clone(), outputs.len()));
+                }
+                // When nodes failed, what hangs on them is not worth a message of its own.
+                None if self.errors.has_errors() => {}
+                None => self.errors.push(Diagnostic::error("ONX004", "no node computes this output").on_tensor(output.name.clone())),
+            }
+        }
+        distinct(&mut inputs);
+        distinct(&mut outputs);
+        (inputs, outputs)
+    }
+
+    /// The declared type of a graph input, with the user's shape and symbol sizes put in.
+    fn input_type(&self, info: &ValueInfoProto) -> Result<Type, String> {
+        let Some(TypeProto { value: Some(TypeKind::Tensor(declared)) }) = &info.r#type else {
+            return Err("only tensors can be inputs, not sequences or optionals".into());
+        };
+        let elem = tensor::element_type(declared.elem_type)
+            .ok_or_else(|| format!("tensors of {} are not supported", tensor::element_name(declared.elem_type)))?;
+        if let Some((_, dims)) = self.options.shapes.iter().find(|(name, _)| *name == info.name) {
+            return Ok(Type::new(elem, dims.clone()));
+        }
+        let Some(declared) = &declared.shape else {
+            return Err(format!("the shape of input '{}' is unknown: give it with --shape {}=1x3x224x224", info.name, info.name));
+        };
+        let mut dims = Vec::new();
+        let mut symbols = Vec::new();
+        for (axis, dim) in declared.dim.iter().enumerate() {
+            match &dim.value {
+                Some(DimensionValue::Value(size)) if *size >= 0 => dims.push(usize::try_from(*size).map_err(|_| "a size is too large")?),
+                Some(DimensionValue::Param(name)) if !name.is_empty() => match self.options.dims.iter().find(|(n, _)| n == name) {
+                    Some((_, size)) => dims.push(*size),
+                    None => {
+                        dims.push(1);
+                        symbols.push((axis, name.as_str()));
+                    }
+                },
+                Some(DimensionValue::Value(_) | DimensionValue::Param(_)) | None => {
+                    dims.push(1);
+                    symbols.push((axis, "?"));
+                }
+            }
+        }
+        let mut shape = Shape::new(dims);
+        for (axis, name) in symbols {
+            shape = shape.with_dynamic(axis, name);
+        }
+        Ok(Type::new(elem, shape))
+    }
+
+    /// Initializers and nodes of a graph.
+    pub(crate) fn body(&mut self, scope: &mut Scope<'_>, graph: &GraphProto, opsets: &Opsets) {
+        for tensor in &graph.initializer {
+            match tensor::read(tensor, self.siblings) {
+                Ok((ty, constant)) => {
+                    let value = scope.builder.constant(constant, ty, Loc::named(&tensor.name));
+                    scope.names.insert(tensor.name.clone(), value);
+                }
+                Err(error) => self.errors.push(error),
+            }
+        }
+        for sparse in &graph.sparse_initializer {
+            match self.sparse(sparse) {
+                Ok((name, ty, constant)) => {
+                    let value = scope.builder.constant(constant, ty, Loc::named(&name));
+                    scope.names.insert(name, value);
+                }
+                Err(why) => self.errors.push(Diagnostic::error("ONX012", why)),
+            }
+        }
+        self.nodes(scope, &graph.node, opsets);
+    }
+
+    /// Nodes in an order in which every one finds its inputs; files need not be sorted.
+    fn nodes(&mut self, scope: &mut Scope<'_>, nodes: &[NodeProto], opsets: &Opsets) {
+        let mut producer: BTreeMap<&str, usize> = BTreeMap::new();
+        for (index, node) in nodes.iter().enumerate() {
+            for output in node.output.iter().filter(|o| !o.is_empty()) {
+                producer.insert(output, index);
+            }
+        }
+        // Depth first along inputs, without recursion: a chain may be as long as the file.
+        let mut state = vec![0u8; nodes.len()];
+        let mut failed: BTreeSet<String> = BTreeSet::new();
+        for root in 0..nodes.len() {
+            let mut stack = vec![root];
+            while let Some(&index) = stack.last() {
+                if state[index] == 2 {
+                    stack.pop();
+                    continue;
+                }
+                let first_visit = std::mem::replace(&mut state[index], 1) == 0;
+                if first_visit {
+                    let mut wanted: Vec<&str> = nodes[index].input.iter().map(String::as_str).collect();
+                    wanted.extend(nodes[index].attribute.iter().filter_map(|a| a.g.as_ref()).flat_map(captured));
+                    stack.extend(wanted.iter().filter_map(|name| producer.get(name)).filter(|&&p| state[p] == 0));
+                } else {
+                    stack.pop();
+                    state[index] = 2;
+                    self.index = index;
+                    self.node(scope, &nodes[index], opsets, &mut failed);
+                }
+            }
+        }
+    }
+
+    /// Lowers one node, or notes why not. Nodes that hang on a failed one are left out in silence.
+    fn node(&mut self, scope: &mut Scope<'_>, proto: &NodeProto, opsets: &Opsets, failed: &mut BTreeSet<String>) {
+        if proto.input.iter().any(|i| failed.contains(i)) {
+            failed.extend(proto.output.iter().filter(|o| !o.is_empty()).cloned());
+            return;
+        }
+        if let Err(why) = self.try_node(scope, proto, opsets) {
+            failed.extend(proto.output.iter().filter(|o| !o.is_empty()).cloned());
+            let location = SourceLocation {
+                op: Some((self.index, proto.op_type.clone())),
+                tensor: Some(if proto.name.is_empty() { proto.output.first().cloned().unwrap_or_default() } else { proto.name.clone() }),
+                ..SourceLocation::default()
+            };
+            self.errors.push(Diagnostic::error("ONX010", format!("{} cannot be lowered: {why}", proto.op_type)).at(location));
+        }
+    }
+
+    fn try_node(&mut self, scope: &mut Scope<'_>, proto: &NodeProto, opsets: &Opsets) -> Result<(), Refusal> {
+        let name = domain(&proto.domain);
+        if let Some(function) = self.functions.get(&(name, proto.op_type.as_str(), proto.overload.as_str())).copied() {
+            return self.inline(scope, proto, function);
+        }
+        let version = opsets.get(name).copied().or(if name.is_empty() { None } else { Some(1) });
+        let version = version.ok_or_else(|| format!("the model imports no opset for domain '{name}'"))?;
+        let inputs = proto
+            .input
+            .iter()
+            .map(|i| match i.as_str() {
+                "" => Ok(None),
+                input => scope.names.get(input).copied().map(Some).ok_or_else(|| format!("nothing computes its input '{input}'")),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        scope.origin = proto.output.iter().find(|o| !o.is_empty()).cloned().unwrap_or_default();
+        let node = Node { proto, version };
+        let lower = lower::find(name, &proto.op_type).ok_or("there is no lowering for this operator yet")?;
+        let outputs = lower(&mut lower::Lowering { importer: self, scope }, &node, &inputs)?;
+        for (name, value) in proto.output.iter().zip(outputs) {
+            if !name.is_empty() {
+                scope.names.insert(name.clone(), value);
+            }
+        }
+        if let Some(missing) = proto.output.iter().find(|o| !o.is_empty() && !scope.names.contains_key(*o)) {
+            return Err(format!("its output '{missing}' is not supported"));
+        }
+        Ok(())
+    }
+
+    /// Lowers the nodes of a function with its formal names bound to the call's.
+    fn inline(&mut self, scope: &mut Scope<'_>, call: &NodeProto, function: &FunctionProto) -> Result<(), Refusal> {
+        if self.depth >= MAX_DEPTH {
+            return Err(format!("function '{}' is nested too deeply or calls itself", function.name));
+        }
+        let opsets = opsets(function.opset_import.iter().map(|o| (o.domain.as_str(), o.version)));
+        let nodes: Vec<NodeProto> = function.node.iter().map(|n| bind_attributes(n, call, function)).collect();
+        let mut inner: BTreeMap<String, ValueId> = BTreeMap::new();
+        for (formal, actual) in function.input.iter().zip(&call.input) {
+            if let Some(&value) = scope.names.get(actual) {
+                inner.insert(formal.clone(), value);
+            }
+        }
+        let outer = std::mem::replace(&mut scope.names, inner);
+        let errors_before = self.errors.0.len();
+        self.depth += 1;
+        self.nodes(scope, &nodes, &opsets);
+        self.depth -= 1;
+        let inner = std::mem::replace(&mut scope.names, outer);
+        for (formal, actual) in function.output.iter().zip(&call.output).filter(|(_, a)| !a.is_empty()) {
+            match inner.get(formal) {
+                Some(&value) => {
+                    scope.names.insert(actual.clone(), value);
+                }
+                None if self.errors.0.len() > errors_before => return Err("its function body could not be lowered".into()),
+                None => return Err(format!("its function body does not compute '{formal}'")),
+            }
+        }
+        Ok(())
+    }
+
+    fn sparse(&self, sparse: &crate::proto::SparseTensorProto) -> Result<(String, Type, octet_ir::Constant), String> {
+        let (Some(values), Some(indices)) = (&sparse.values, &sparse.indices) else { return Err("a sparse tensor lacks parts".into()) };
+        let read = |t| tensor::read(t, self.siblings).map_err(|d| d.message);
+        let ((ty, data), (index_type, index_data)) = (read(values)?, read(indices)?);
+        let dims: Option<Vec<usize>> = sparse.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
+        let shape = Shape::new(dims.ok_or("a sparse tensor has a negative size")?);
+        let dense = Type::new(ty.elem, shape.clone());
+        let width = ty.elem.byte_len(1).ok_or("a sparse tensor of this type")?;
+        let length = dense.byte_len().filter(|&n| n <= 1 << 30).ok_or("a sparse tensor is too large")?;
+        let rank = shape.rank();
+        let strides = shape.strides();
+        let coordinates = index_data.to_i64();
+        let mut bytes = vec![0u8; length];
+        for (k, element) in data.bytes().chunks_exact(width).enumerate() {
+            let flat = if index_type.shape.rank() == 2 {
+                let row = coordinates.get(k * rank..(k + 1) * rank).ok_or("a sparse tensor lacks indices")?;
+                row.iter().zip(&strides).map(|(&c, &s)| usize::try_from(c).ok()?.checked_mul(s)).try_fold(0usize, |a, c| a.checked_add(c?))
+            } else {
+                coordinates.get(k).and_then(|&c| usize::try_from(c).ok())
+            };
+            let at = flat.and_then(|f| f.checked_mul(width)).filter(|&at| at + width <= length);
+            let at = at.ok_or("a sparse tensor's index lies outside its shape")?;
+            bytes[at..at + width].copy_from_slice(element);
+        }
+        Ok((values.name.clone(), dense, octet_ir::Constant::new(bytes)))
+    }
+}
+
+/// Names that a nested graph takes from outside.
+fn captured(graph: &GraphProto) -> Vec<&str> {
+    let mut inner: BTreeSet<&str> = graph.input.iter().map(|i| i.name.as_str()).collect();
+    inner.extend(graph.initializer.iter().map(|t| t.name.as_str()));
+    inner.extend(graph.node.iter().flat_map(|n| n.output.iter().map(String::as_str)));
+    let mut names = Vec::new();
+    for node in &graph.node {
+        names.extend(node.input.iter().map(String::as_str).filter(|i| !inner.contains(i)));
+        names.extend(node.attribute.iter().filter_map(|a| a.g.as_ref()).flat_map(captured).filter(|i| !inner.contains(i)));
+    }
+    names.extend(graph.output.iter().map(|o| o.name.as_str()).filter(|o| !inner.contains(o)));
+    names
+}
+
+/// A function's node with references to the function's attributes replaced by the call's values or the defaults.
+fn bind_attributes(node: &NodeProto, call: &NodeProto, function: &FunctionProto) -> NodeProto {
+    let mut node = node.clone();
+    let resolve = |attribute: AttributeProto| -> Option<AttributeProto> {
+        if attribute.ref_attr_name.is_empty() {
+            return Some(attribute);
+        }
+        let given = call.attribute.iter().chain(&function.attribute_proto).find(|a| a.name == attribute.ref_attr_name)?;
+        Some(AttributeProto { name: attribute.name, ..given.clone() })
+    };
+    node.attribute = node.attribute.into_iter().filter_map(resolve).collect();
+    for graph in node.attribute.iter_mut().filter_map(|a| a.g.as_mut()) {
+        graph.node = graph.node.iter().map(|n| bind_attributes(n, call, function)).collect();
+    }
+    node
+}
+
+/// Makes names unique: a signature needs distinct ones, and test suites leave them empty.
+fn distinct(names: &mut Names) {
+    let mut seen = BTreeSet::new();
+    for (index, entry) in names.iter_mut().enumerate() {
+        if entry.0.is_empty() || !seen.insert(entry.0.clone()) {
+            entry.0 = format!("{}_{index}", entry.0);
+            seen.insert(entry.0.clone());
+        }
+    }
+}

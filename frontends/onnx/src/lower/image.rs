@@ -1,0 +1,381 @@
+//! Convolution, pooling, normalization and resizing of images, which ONNX keeps as `[N, C, spatial...]`.
+//!
+//! Each is lowered between two transposes: channels last before it, channels first after it. A pass cancels them along the wires.
+
+use octet_ir::ops::{self, BinaryKind, Padding, PoolKind, ReduceKind, UnaryKind};
+use octet_ir::{Type, ValueId};
+
+use super::{Inputs, Lowering, Table, input, optional};
+use crate::attributes::{Node, Refusal};
+use crate::scope::Scope;
+
+type Outputs = Result<Vec<ValueId>, Refusal>;
+
+pub(super) const TABLE: Table = &[
+    ("AveragePool", |l, n, i| pool(l, n, i, PoolKind::Average)),
+    ("BatchNormalization", batch_normalization),
+    ("Conv", conv),
+    ("GlobalAveragePool", |l, _, i| global(l, i, ReduceKind::Mean)),
+    ("GlobalMaxPool", |l, _, i| global(l, i, ReduceKind::Max)),
+    ("MaxPool", |l, n, i| pool(l, n, i, PoolKind::Max)),
+    ("Resize", resize),
+];
+
+/// `[N, C, ...]` to `[N, ..., C]`.
+pub(super) fn to_last(scope: &mut Scope<'_>, value: ValueId) -> Result<ValueId, Refusal> {
+    let rank = scope.rank(value);
+    let permutation: Vec<usize> = std::iter::once(0).chain(2..rank).chain([1]).collect();
+    scope.transpose(value, &permutation)
+}
+
+/// `[N, ..., C]` to `[N, C, ...]`.
+pub(super) fn to_first(scope: &mut Scope<'_>, value: ValueId) -> Result<ValueId, Refusal> {
+    let rank = scope.rank(value);
+    let permutation: Vec<usize> = [0, rank - 1].into_iter().chain(1..rank - 1).collect();
+    scope.transpose(value, &permutation)
+}
+
+/// A window: sizes along each spatial axis.
+struct Window {
+    kernel: Vec<usize>,
+    stride: Vec<usize>,
+    dilation: Vec<usize>,
+    /// Before and after each axis; may be negative in a file, which is refused.
+    pads: Vec<(usize, usize)>,
+}
+
+fn sizes(values: Option<&[i64]>, count: usize, default: usize) -> Result<Vec<usize>, Refusal> {
+    let Some(values) = values.filter(|v| !v.is_empty()) else { return Ok(vec![default; count]) };
+    let sizes: Option<Vec<usize>> = values.iter().map(|&v| usize::try_from(v).ok()).collect();
+    sizes.filter(|s| s.len() == count).ok_or_else(|| format!("{values:?} does not fit {count} spatial axes"))
+}
+
+fn window(node: &Node<'_>, spatial: &[usize], kernel: Vec<usize>) -> Result<Window, Refusal> {
+    let count = spatial.len();
+    let stride = sizes(node.ints("strides"), count, 1)?;
+    let dilation = sizes(node.ints("dilations"), count, 1)?;
+    if stride.contains(&0) || dilation.contains(&0) || kernel.contains(&0) {
+        return Err("kernel, strides and dilations must be positive".into());
+    }
+    let explicit = sizes(node.ints("pads"), 2 * count, 0)?;
+    let same = |axis: usize, upper: bool| {
+        let effective = (kernel[axis] - 1) * dilation[axis] + 1;
+        let output = spatial[axis].div_ceil(stride[axis]);
+        let total = (output.saturating_sub(1) * stride[axis] + effective).saturating_sub(spatial[axis]);
+        if upper { (total / 2, total - total / 2) } else { (total - total / 2, total / 2) }
+    };
+    let pads = (0..count)
+        .map(|axis| match node.text_or("auto_pad", "NOTSET") {
+            "NOTSET" => Ok((explicit[axis], explicit[count + axis])),
+            "VALID" => Ok((0, 0)),
+            "SAME_UPPER" => Ok(same(axis, true)),
+            "SAME_LOWER" => Ok(same(axis, false)),
+            other => Err(format!("auto_pad '{other}' is not known")),
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Window { kernel, stride, dilation, pads })
+}
+
+impl Window {
+    /// The TFLite padding that equals the explicit one, if there is one.
+    fn padding(&self, spatial: &[usize]) -> Option<Padding> {
+        if self.pads.iter().all(|&p| p == (0, 0)) {
+            return Some(Padding::Valid);
+        }
+        let same = spatial.iter().enumerate().all(|(axis, &input)| {
+            let output = input.div_ceil(self.stride[axis]);
+            ops::conv_padding(Padding::Same, input, output, self.kernel[axis], self.stride[axis], self.dilation[axis]) == self.pads[axis]
+        });
+        same.then_some(Padding::Same)
+    }
+}
+
+/// Pads the spatial axes of a channels-last value with `fill`.
+fn pad(scope: &mut Scope<'_>, value: ValueId, pads: &[(usize, usize)], fill: f32) -> Result<ValueId, Refusal> {
+    if pads.iter().all(|&p| p == (0, 0)) {
+        return Ok(value);
+    }
+    let rank = scope.rank(value);
+    let mut flat = vec![0i32; 2 * rank];
+    for (axis, &(before, after)) in pads.iter().enumerate() {
+        flat[2 * axis + 2] = i32::try_from(before).map_err(|_| "a padding is too large")?;
+        flat[2 * axis + 3] = i32::try_from(after).map_err(|_| "a padding is too large")?;
+    }
+    let paddings = scope.constant_value(octet_ir::Constant::from_i32(&flat), Type::i32([rank, 2]));
+    #[expect(clippy::float_cmp, reason = "exactly 0 is PAD's own value")]
+    if fill == 0.0 {
+        return scope.op1(ops::Pad {}, &[value, paddings]);
+    }
+    let fill = scope.scalar(fill, scope.elem(value))?;
+    scope.op1(ops::PadV2 {}, &[value, paddings, fill])
+}
+
+/// A one-dimensional image gets a height of 1: `[N, W, C]` to `[N, 1, W, C]`.
+fn widen(scope: &mut Scope<'_>, value: ValueId) -> Result<ValueId, Refusal> {
+    let axis = scope.i32(1);
+    scope.op1(ops::ExpandDims {}, &[value, axis])
+}
+
+fn narrow(scope: &mut Scope<'_>, value: ValueId) -> Result<ValueId, Refusal> {
+    scope.op1(ops::Squeeze { dims: vec![1] }, &[value])
+}
+
+fn conv(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let (x, filter) = (input(inputs, 0)?, input(inputs, 1)?);
+    Ok(vec![convolution(l.scope, node, x, filter, optional(inputs, 2))?])
+}
+
+/// Convolution of `x [N, C, spatial...]` with `filter [M, C / group, spatial...]`; the result is channels first.
+pub(super) fn convolution(
+    scope: &mut Scope<'_>,
+    node: &Node<'_>,
+    x: ValueId,
+    filter: ValueId,
+    bias: Option<ValueId>,
+) -> Result<ValueId, Refusal> {
+    let rank = scope.rank(x);
+    if !(3..=5).contains(&rank) || scope.rank(filter) != rank {
+        return Err(format!("a convolution over an input of rank {rank} is not supported"));
+    }
+    let spatial = scope.dims(x)[2..].to_vec();
+    let channels = scope.dims(x)[1];
+    let filter_dims = scope.dims(filter).to_vec();
+    let window = window(node, &spatial, filter_dims[2..].to_vec())?;
+    let groups = usize::try_from(node.int_or("group", 1)).unwrap_or(0);
+    if groups == 0 || filter_dims[1] * groups != channels || filter_dims[0] % groups != 0 {
+        return Err(format!("{groups} groups do not fit {channels} channels and a filter of {filter_dims:?}"));
+    }
+    let mut x = to_last(scope, x)?;
+    let (padding, window) = match window.padding(&spatial) {
+        Some(padding) => (padding, window),
+        None => {
+            x = pad(scope, x, &window.pads, 0.0)?;
+            (Padding::Valid, window)
+        }
+    };
+    let result = if rank == 5 {
+        convolution_3d(scope, x, filter, bias, padding, &window, groups)?
+    } else {
+        convolution_2d(scope, x, filter, bias, padding, &window, groups, channels, rank == 3)?
+    };
+    to_first(scope, result)
+}
+
+fn convolution_3d(
+    scope: &mut Scope<'_>,
+    x: ValueId,
+    filter: ValueId,
+    bias: Option<ValueId>,
+    padding: Padding,
+    window: &Window,
+    groups: usize,
+) -> Result<ValueId, Refusal> {
+    if groups != 1 {
+        return Err("grouped convolution in three dimensions is not supported".into());
+    }
+    let triple = |v: &[usize]| [v[0], v[1], v[2]];
+    let filter = scope.transpose(filter, &[2, 3, 4, 1, 0])?;
+    let op = ops::Conv3d { padding, stride: triple(&window.stride), dilation: triple(&window.dilation), ..ops::Conv3d::default() };
+    Ok(scope.op(op, &[Some(x), Some(filter), bias])?[0])
+}
+
+fn convolution_2d(
+    scope: &mut Scope<'_>,
+    mut x: ValueId,
+    mut filter: ValueId,
+    bias: Option<ValueId>,
+    padding: Padding,
+    window: &Window,
+    groups: usize,
+    channels: usize,
+    one_dimensional: bool,
+) -> Result<ValueId, Refusal> {
+    let (mut stride, mut dilation) = (window.stride.clone(), window.dilation.clone());
+    if one_dimensional {
+        x = widen(scope, x)?;
+        let mut dims = scope.dims(filter).to_vec();
+        dims.insert(2, 1);
+        filter = scope.reshape(filter, &dims)?;
+        stride.insert(0, stride[0]);
+        dilation.insert(0, 1);
+    }
+    let (stride, dilation) = ([stride[0], stride[1]], [dilation[0], dilation[1]]);
+    let outputs = scope.dims(filter)[0];
+    // A filter per channel is a depthwise convolution: [M, 1, H, W] to [1, H, W, M].
+    let depthwise = groups == channels && groups > 1;
+    let result = if depthwise {
+        let filter = scope.transpose(filter, &[1, 2, 3, 0])?;
+        let op =
+            ops::DepthwiseConv2d { padding, stride, dilation, depth_multiplier: outputs / channels, ..ops::DepthwiseConv2d::default() };
+        scope.op(op, &[Some(x), Some(filter), bias])?[0]
+    } else {
+        let filter = scope.transpose(filter, &[0, 2, 3, 1])?;
+        let op = ops::Conv2d { padding, stride, dilation, ..ops::Conv2d::default() };
+        scope.op(op, &[Some(x), Some(filter), bias])?[0]
+    };
+    if one_dimensional { narrow(scope, result) } else { Ok(result) }
+}
+
+fn pool(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>, kind: PoolKind) -> Outputs {
+    let scope = &mut *l.scope;
+    let x = input(inputs, 0)?;
+    let rank = scope.rank(x);
+    if !(3..=4).contains(&rank) {
+        return Err(format!("pooling over an input of rank {rank} is not supported"));
+    }
+    if node.wants(1) {
+        return Err("the indices of the largest elements are not supported".into());
+    }
+    let spatial = scope.dims(x)[2..].to_vec();
+    let kernel = sizes(node.ints("kernel_shape"), spatial.len(), 1)?;
+    let mut window = window(node, &spatial, kernel)?;
+    if window.dilation.iter().any(|&d| d != 1) {
+        return Err("dilated pooling is not supported".into());
+    }
+    if node.flag("ceil_mode") {
+        // Windows that begin inside the padded input count: as much more padding as makes the last one whole.
+        for axis in 0..spatial.len() {
+            let (before, after) = window.pads[axis];
+            let span = (spatial[axis] + before + after).saturating_sub(window.kernel[axis]);
+            let missing = span.next_multiple_of(window.stride[axis]) - span;
+            let last_start = span.next_multiple_of(window.stride[axis]);
+            if last_start < spatial[axis] + before {
+                window.pads[axis].1 += missing;
+                if missing > 0 && kind == PoolKind::Average {
+                    return Err("average pooling with ceil_mode and a partial window is not supported".into());
+                }
+            }
+        }
+    }
+    let mut value = to_last(scope, x)?;
+    let padding = window.padding(&spatial);
+    // TFLite's average counts the cells inside the input only.
+    let counts_padding = kind == PoolKind::Average && node.flag("count_include_pad");
+    let padding = match padding {
+        Some(Padding::Valid) => Padding::Valid,
+        Some(Padding::Same) if !counts_padding => Padding::Same,
+        _ if kind == PoolKind::Max => {
+            value = pad(scope, value, &window.pads, f32::MIN)?;
+            Padding::Valid
+        }
+        _ if counts_padding => {
+            value = pad(scope, value, &window.pads, 0.0)?;
+            Padding::Valid
+        }
+        _ => return Err(format!("average pooling with padding {:?} is not supported", window.pads)),
+    };
+    let one_dimensional = rank == 3;
+    if one_dimensional {
+        value = widen(scope, value)?;
+        window.kernel.insert(0, 1);
+        window.stride.insert(0, 1);
+    }
+    let (filter, stride) = ([window.kernel[0], window.kernel[1]], [window.stride[0], window.stride[1]]);
+    let op = ops::Pool2d { kind, padding, stride, filter, activation: ops::Activation::None };
+    let mut result = scope.op1(op, &[value])?;
+    if one_dimensional {
+        result = narrow(scope, result)?;
+    }
+    Ok(vec![to_first(scope, result)?])
+}
+
+fn global(l: &mut Lowering<'_, '_, '_>, inputs: Inputs<'_>, kind: ReduceKind) -> Outputs {
+    let x = input(inputs, 0)?;
+    let rank = l.scope.rank(x);
+    let value = to_last(l.scope, x)?;
+    let axes: Vec<i32> = (1..rank).take(rank.saturating_sub(2)).map(|a| i32::try_from(a).unwrap_or(0)).collect();
+    let axes = l.scope.i32s(&axes);
+    let reduced = l.scope.op1(ops::Reduce { kind, keep_dims: true }, &[value, axes])?;
+    Ok(vec![to_first(l.scope, reduced)?])
+}
+
+/// `scale * (x - mean) / sqrt(variance + epsilon) + bias` as one multiplication and one addition per channel.
+fn batch_normalization(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let scope = &mut *l.scope;
+    if node.flag("training_mode") {
+        return Err("training mode is not inference".into());
+    }
+    let x = input(inputs, 0)?;
+    let parameters = (1..5).map(|i| input(inputs, i)).collect::<Result<Vec<_>, _>>()?;
+    let epsilon = node.float_or("epsilon", 1e-5);
+    let known: Option<Vec<Vec<f32>>> = parameters.iter().map(|&p| scope.floats(p)).collect();
+    let (factor, offset) = if let Some([scale, bias, mean, variance]) = known.as_deref().and_then(|k| <&[Vec<f32>; 4]>::try_from(k).ok()) {
+        let inverse = |v: &f32| 1.0 / (f64::from(*v) + f64::from(epsilon)).sqrt();
+        #[expect(clippy::cast_possible_truncation, reason = "computed in double, rounded once")]
+        let factor: Vec<f32> = scale.iter().zip(variance).map(|(s, v)| (f64::from(*s) * inverse(v)) as f32).collect();
+        #[expect(clippy::cast_possible_truncation, reason = "computed in double, rounded once")]
+        let offset: Vec<f32> = bias
+            .iter()
+            .zip(mean)
+            .zip(scale.iter().zip(variance))
+            .map(|((b, m), (s, v))| (f64::from(*b) - f64::from(*m) * f64::from(*s) * inverse(v)) as f32)
+            .collect();
+        (scope.f32s(&factor), scope.f32s(&offset))
+    } else {
+        let epsilon = scope.f32(epsilon);
+        let shifted = scope.binary(BinaryKind::Add, parameters[3], epsilon)?;
+        let inverse = scope.unary(UnaryKind::Rsqrt, shifted)?;
+        let factor = scope.binary(BinaryKind::Mul, parameters[0], inverse)?;
+        let moved = scope.binary(BinaryKind::Mul, parameters[2], factor)?;
+        (factor, scope.binary(BinaryKind::Sub, parameters[1], moved)?)
+    };
+    let value = if scope.rank(x) > 2 { to_last(scope, x)? } else { x };
+    let scaled = scope.binary(BinaryKind::Mul, value, factor)?;
+    let result = scope.binary(BinaryKind::Add, scaled, offset)?;
+    Ok(vec![if scope.rank(x) > 2 { to_first(scope, result)? } else { result }])
+}
+
+/// Resizing height and width by the rules that TFLite has.
+fn resize(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let scope = &mut *l.scope;
+    let x = input(inputs, 0)?;
+    let dims = scope.dims(x).to_vec();
+    if dims.len() != 4 {
+        return Err(format!("resizing an input of rank {} is not supported", dims.len()));
+    }
+    let (scales, sizes) = if node.version < 11 { (optional(inputs, 1), None) } else { (optional(inputs, 2), optional(inputs, 3)) };
+    let target: Vec<usize> = if let Some(sizes) = sizes {
+        let sizes = scope.need_ints(sizes, "the sizes")?;
+        sizes.iter().map(|&s| usize::try_from(s).map_err(|_| "a size is negative".to_owned())).collect::<Result<_, _>>()?
+    } else {
+        let scales = scales.and_then(|s| scope.floats(s)).ok_or("the scales must be constant")?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "sizes of images")]
+        dims.iter().zip(&scales).map(|(&d, &s)| (d as f32 * s).floor().max(0.0) as usize).collect()
+    };
+    if target.len() != 4 || target[..2] != dims[..2] || node.has("axes") || node.flag("antialias") {
+        return Err("only height and width can be resized, without antialiasing".into());
+    }
+    let default = if node.version < 11 { "asymmetric" } else { "half_pixel" };
+    let mode = (node.text_or("mode", "nearest"), node.text_or("coordinate_transformation_mode", default));
+    let (align_corners, half_pixel_centers) = match mode.1 {
+        "asymmetric" => (false, false),
+        "align_corners" => (true, false),
+        "half_pixel" => (false, true),
+        "pytorch_half_pixel" if target[2] > 1 && target[3] > 1 => (false, true),
+        other => return Err(format!("coordinate transformation '{other}' is not supported")),
+    };
+    let size = [target[2], target[3]].map(|s| i32::try_from(s).unwrap_or(i32::MAX));
+    let size = scope.i32s(&size);
+    let value = to_last(scope, x)?;
+    let result = match mode.0 {
+        "linear" => scope.op1(ops::ResizeBilinear { align_corners, half_pixel_centers }, &[value, size])?,
+        "nearest" => {
+            let rounding = node.text_or("nearest_mode", "round_prefer_floor");
+            let fits = match (mode.1, rounding) {
+                ("asymmetric", "floor") => true,
+                ("asymmetric", _) => node.version < 11 || (target[2] % dims[2] == 0 && target[3] % dims[3] == 0 && rounding == "floor"),
+                ("half_pixel" | "pytorch_half_pixel", "round_prefer_floor" | "round_prefer_ceil") => {
+                    // Whole upscaling never meets a tie, so every rounding agrees with TFLite's.
+                    target[2] % dims[2] == 0 && target[3] % dims[3] == 0
+                }
+                _ => false,
+            };
+            if !fits {
+                return Err(format!("nearest-neighbour resizing with '{}' and '{rounding}' is not supported", mode.1));
+            }
+            scope.op1(ops::ResizeNearestNeighbor { align_corners, half_pixel_centers }, &[value, size])?
+        }
+        other => return Err(format!("resizing mode '{other}' is not supported")),
+    };
+    Ok(vec![to_first(scope, result)?])
+}

@@ -1,0 +1,133 @@
+//! Matrix products, softmax and layer normalization.
+
+use octet_ir::ops::{self, BinaryKind, ReduceKind, UnaryKind};
+use octet_ir::{ElementType, ValueId};
+
+use super::{Inputs, Lowering, Table, axis, input, optional};
+use crate::attributes::{Node, Refusal};
+use crate::scope::Scope;
+
+type Outputs = Result<Vec<ValueId>, Refusal>;
+
+pub(super) const TABLE: Table = &[
+    ("Gemm", gemm),
+    ("LayerNormalization", layer_normalization),
+    ("LogSoftmax", |l, n, i| softmax(l, n, i, true)),
+    ("MatMul", |l, _, i| Ok(vec![matmul(l.scope, input(i, 0)?, input(i, 1)?)?])),
+    ("Softmax", |l, n, i| softmax(l, n, i, false)),
+];
+
+/// NumPy's matrix product. A constant right side of rank 2 becomes a fully connected layer.
+pub(super) fn matmul(scope: &mut Scope<'_>, a: ValueId, b: ValueId) -> Result<ValueId, Refusal> {
+    let (rank_a, rank_b) = (scope.rank(a), scope.rank(b));
+    if rank_a == 0 || rank_b == 0 {
+        return Err("a matrix product of scalars".into());
+    }
+    if rank_b == 2 && rank_a >= 2 && scope.constant(b).is_some() && scope.elem(b) == ElementType::F32 {
+        let weights = scope.transpose(b, &[1, 0])?;
+        let op = ops::FullyConnected { keep_num_dims: rank_a > 2, ..ops::FullyConnected::default() };
+        return Ok(scope.op(op, &[Some(a), Some(weights), None])?[0]);
+    }
+    // Vectors become matrices for the product and lose the axis afterwards.
+    let mut dims_a = scope.dims(a).to_vec();
+    let mut dims_b = scope.dims(b).to_vec();
+    if rank_a == 1 {
+        dims_a.insert(0, 1);
+    }
+    if rank_b == 1 {
+        dims_b.push(1);
+    }
+    let a = scope.reshape(a, &dims_a)?;
+    let b = scope.reshape(b, &dims_b)?;
+    let product = scope.op1(ops::BatchMatmul::default(), &[a, b])?;
+    let mut dims = scope.dims(product).to_vec();
+    if rank_b == 1 {
+        dims.pop();
+    }
+    if rank_a == 1 {
+        dims.remove(dims.len() - usize::from(rank_b != 1) - 1);
+    }
+    scope.reshape(product, &dims)
+}
+
+/// `alpha * A' * B' + beta * C`.
+fn gemm(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let scope = &mut *l.scope;
+    let (a, b) = (input(inputs, 0)?, input(inputs, 1)?);
+    let a = if node.flag("transA") { scope.transpose(a, &[1, 0])? } else { a };
+    // Fully connected layers take the weights as [units, K].
+    let weights = if node.flag("transB") { b } else { scope.transpose(b, &[1, 0])? };
+    let (alpha, beta) = (node.float_or("alpha", 1.0), node.float_or("beta", 1.0));
+    let scaled = |scope: &mut Scope<'_>, value: ValueId, factor: f32| -> Result<ValueId, Refusal> {
+        #[expect(clippy::float_cmp, reason = "exactly 1 changes nothing")]
+        if factor == 1.0 {
+            return Ok(value);
+        }
+        let factor = scope.scalar(factor, scope.elem(value))?;
+        scope.binary(BinaryKind::Mul, value, factor)
+    };
+    let weights = scaled(scope, weights, alpha)?;
+    let units = scope.dims(weights)[0];
+    let c = optional(inputs, 2).map(|c| scaled(scope, c, beta)).transpose()?;
+    // A row of constants is a bias; anything else is added.
+    let is_bias = |scope: &Scope<'_>, c: ValueId| {
+        let dims = scope.dims(c);
+        scope.constant(c).is_some() && dims.last() == Some(&units) && dims.iter().product::<usize>() == units
+    };
+    let bias = match c {
+        Some(c) if is_bias(scope, c) => Some(scope.reshape(c, &[units])?),
+        _ => None,
+    };
+    let product = scope.op(ops::FullyConnected::default(), &[Some(a), Some(weights), bias])?[0];
+    match c {
+        Some(c) if bias.is_none() => Ok(vec![scope.binary(BinaryKind::Add, product, c)?]),
+        _ => Ok(vec![product]),
+    }
+}
+
+/// Softmax along an axis; before opset 13, over everything from the axis on.
+fn softmax(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>, log: bool) -> Outputs {
+    let scope = &mut *l.scope;
+    let x = input(inputs, 0)?;
+    let rank = scope.rank(x);
+    let apply = |scope: &mut Scope<'_>, value: ValueId| {
+        if log { scope.op1(ops::LogSoftmax {}, &[value]) } else { scope.op1(ops::Softmax { beta: 1.0 }, &[value]) }
+    };
+    let along = axis(node.int_or("axis", if node.version < 13 { 1 } else { -1 }), rank)?;
+    if node.version < 13 && along + 1 != rank {
+        let dims = scope.dims(x).to_vec();
+        let rows = dims[..along].iter().product();
+        let flat = scope.reshape(x, &[rows, dims[along..].iter().product()])?;
+        let result = apply(scope, flat)?;
+        return Ok(vec![scope.reshape(result, &dims)?]);
+    }
+    let mut permutation: Vec<usize> = (0..rank).collect();
+    permutation.swap(along, rank - 1);
+    let moved = scope.transpose(x, &permutation)?;
+    let result = apply(scope, moved)?;
+    Ok(vec![scope.transpose(result, &permutation)?])
+}
+
+/// `(x - mean) / sqrt(variance + epsilon) * scale + bias` over the axes from `axis` on.
+fn layer_normalization(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let scope = &mut *l.scope;
+    let (x, scale) = (input(inputs, 0)?, input(inputs, 1)?);
+    let rank = scope.rank(x);
+    let first = axis(node.int_or("axis", -1), rank)?;
+    let axes: Vec<i32> = (first..rank).map(|a| i32::try_from(a).unwrap_or(0)).collect();
+    let axes = scope.i32s(&axes);
+    let mean_of = |scope: &mut Scope<'_>, v: ValueId| scope.op1(ops::Reduce { kind: ReduceKind::Mean, keep_dims: true }, &[v, axes]);
+    let mean = mean_of(scope, x)?;
+    let difference = scope.op1(ops::Binary::new(BinaryKind::SquaredDifference), &[x, mean])?;
+    let variance = mean_of(scope, difference)?;
+    let epsilon = scope.f32(node.float_or("epsilon", 1e-5));
+    let shifted = scope.binary(BinaryKind::Add, variance, epsilon)?;
+    let inverse = scope.unary(UnaryKind::Rsqrt, shifted)?;
+    let centred = scope.binary(BinaryKind::Sub, x, mean)?;
+    let normalized = scope.binary(BinaryKind::Mul, centred, inverse)?;
+    let mut result = scope.binary(BinaryKind::Mul, normalized, scale)?;
+    if let Some(bias) = optional(inputs, 2) {
+        result = scope.binary(BinaryKind::Add, result, bias)?;
+    }
+    Ok(vec![result, mean, inverse])
+}

@@ -1,0 +1,61 @@
+//! The lowering of each operator, a file per family.
+//!
+//! A lowering takes a node and its input values and answers with a value per output, or with one sentence that says why it cannot. It adds
+//! operations through [`Scope`], which infers types and folds constants. It is chosen by domain and operator; what the opset version
+//! changes, the lowering itself asks of [`Node::version`].
+
+mod elementwise;
+mod image;
+mod linear;
+mod quantize;
+mod shape;
+
+use octet_ir::ValueId;
+
+use crate::attributes::{Node, Refusal};
+use crate::import::Importer;
+use crate::scope::Scope;
+
+/// What a lowering works with.
+pub(crate) struct Lowering<'l, 'i, 'm> {
+    /// The model: tensors in attributes, nested graphs, warnings.
+    pub(crate) importer: &'l mut Importer<'i>,
+    /// The graph under construction.
+    pub(crate) scope: &'l mut Scope<'m>,
+}
+
+/// Inputs of a node; `None` where an optional one is left out.
+pub(crate) type Inputs<'i> = &'i [Option<ValueId>];
+
+/// Lowers one node.
+pub(crate) type Lower = fn(&mut Lowering<'_, '_, '_>, &Node<'_>, Inputs<'_>) -> Result<Vec<ValueId>, Refusal>;
+
+/// Rows of a family: operator and lowering.
+pub(crate) type Table = &'static [(&'static str, Lower)];
+
+/// The lowering of an operator of a domain.
+pub(crate) fn find(domain: &str, operator: &str) -> Option<Lower> {
+    let tables: &[Table] = match domain {
+        "" => &[elementwise::TABLE, image::TABLE, linear::TABLE, shape::TABLE, quantize::TABLE],
+        "com.microsoft" => &[quantize::MICROSOFT],
+        _ => &[],
+    };
+    tables.iter().flat_map(|t| t.iter()).find(|(name, _)| *name == operator).map(|(_, lower)| *lower)
+}
+
+/// Input `index`, which must be there.
+pub(crate) fn input(inputs: Inputs<'_>, index: usize) -> Result<ValueId, Refusal> {
+    optional(inputs, index).ok_or_else(|| format!("input {index} is missing"))
+}
+
+/// Input `index`, if it is there.
+pub(crate) fn optional(inputs: Inputs<'_>, index: usize) -> Option<ValueId> {
+    inputs.get(index).copied().flatten()
+}
+
+/// An axis that may count from the end.
+pub(crate) fn axis(axis: i64, rank: usize) -> Result<usize, Refusal> {
+    let signed = i64::try_from(rank).unwrap_or(i64::MAX);
+    let index = if axis < 0 { axis + signed } else { axis };
+    usize::try_from(index).ok().filter(|&i| i < rank).ok_or_else(|| format!("axis {axis} is outside rank {rank}"))
+}

@@ -1,0 +1,163 @@
+//! Quantization: pairs of quantize and dequantize, the operators that carry their scales with them, and Microsoft's.
+//!
+//! Everything becomes real arithmetic between QUANTIZE and DEQUANTIZE with the file's own scales; the pass that adopts
+//! training's scales then makes integer operations of it without changing a single one.
+
+use octet_ir::ops::{self, BinaryKind};
+use octet_ir::{ElementType, Quantization, Type, ValueId};
+
+use super::{Inputs, Lowering, Table, axis, image, input, linear, optional};
+use crate::attributes::{Node, Refusal};
+use crate::scope::Scope;
+
+type Outputs = Result<Vec<ValueId>, Refusal>;
+
+pub(super) const TABLE: Table = &[
+    ("DequantizeLinear", dequantize_linear),
+    ("QLinearConv", qlinear_conv),
+    ("QLinearMatMul", qlinear_matmul),
+    ("QuantizeLinear", quantize_linear),
+];
+
+pub(super) const MICROSOFT: Table = &[
+    ("DequantizeLinear", dequantize_linear),
+    ("QGemm", qgemm),
+    ("QLinearAdd", |l, _, i| qlinear_binary(l, i, BinaryKind::Add)),
+    ("QLinearGlobalAveragePool", qlinear_global_average_pool),
+    ("QLinearMul", |l, _, i| qlinear_binary(l, i, BinaryKind::Mul)),
+    ("QLinearSoftmax", qlinear_softmax),
+    ("QuantizeLinear", quantize_linear),
+];
+
+/// Quantization parameters from a constant scale and an optional constant zero point, for a value of `rank` axes.
+fn parameters(scope: &Scope<'_>, scale: ValueId, zero_point: Option<ValueId>, along: i64, rank: usize) -> Result<Quantization, Refusal> {
+    let scales = scope.floats(scale).ok_or("the scale must be constant")?;
+    let zero_points = match zero_point {
+        Some(zero_point) => scope.need_ints(zero_point, "the zero point")?,
+        None => vec![0; scales.len()],
+    };
+    let granularity = match scope.rank(scale) {
+        0 => octet_ir::Granularity::PerTensor,
+        1 if scales.len() == 1 => octet_ir::Granularity::PerTensor,
+        1 => octet_ir::Granularity::PerAxis(axis(along, rank)?),
+        other => return Err(format!("scales of rank {other} (blocks) are not supported here")),
+    };
+    Quantization::with_granularity(granularity, scales, zero_points).ok_or_else(|| "scale and zero point differ in length".into())
+}
+
+fn quantize_linear(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let scope = &mut *l.scope;
+    let (x, scale) = (input(inputs, 0)?, input(inputs, 1)?);
+    let quant = parameters(scope, scale, optional(inputs, 2), node.int_or("axis", 1), scope.rank(x))?;
+    let elem = optional(inputs, 2).map_or(ElementType::U8, |z| scope.elem(z));
+    Ok(vec![scope.quantize(x, elem, quant)?])
+}
+
+fn dequantize_linear(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let scope = &mut *l.scope;
+    let (x, scale) = (input(inputs, 0)?, input(inputs, 1)?);
+    let quant = parameters(scope, scale, optional(inputs, 2), node.int_or("axis", 1), scope.rank(x))?;
+    Ok(vec![real(scope, x, quant)?])
+}
+
+/// The reals that plain integers stand for under these parameters.
+fn real(scope: &mut Scope<'_>, x: ValueId, quant: Quantization) -> Result<ValueId, Refusal> {
+    if scope.ty(x).quant.as_deref() == Some(&quant) {
+        return scope.dequantize(x);
+    }
+    let ty = Type::quantized(scope.elem(x), scope.ty(x).shape.clone(), quant);
+    // The same integers with their meaning attached: constants directly, others through an identity that changes no bit.
+    let typed = match scope.constant(x).cloned() {
+        Some(constant) => scope.constant_value(constant, ty),
+        None => return Err("integers whose scale is not the one they were made with are not supported".into()),
+    };
+    scope.dequantize(typed)
+}
+
+/// Input `index` with its scale and zero point behind it, as reals.
+fn triple(scope: &mut Scope<'_>, inputs: Inputs<'_>, index: usize, along: i64) -> Result<ValueId, Refusal> {
+    let x = input(inputs, index)?;
+    let quant = parameters(scope, input(inputs, index + 1)?, optional(inputs, index + 2), along, scope.rank(x))?;
+    real(scope, x, quant)
+}
+
+/// `value` quantized by the scale and zero point at `index`.
+fn requantize(scope: &mut Scope<'_>, value: ValueId, inputs: Inputs<'_>, index: usize) -> Outputs {
+    let quant = parameters(scope, input(inputs, index)?, optional(inputs, index + 1), 0, scope.rank(value))?;
+    let elem = optional(inputs, index + 1).map_or(ElementType::U8, |z| scope.elem(z));
+    Ok(vec![scope.quantize(value, elem, quant)?])
+}
+
+/// A bias of i32 under the scale `input scale * weight scale`, as reals.
+fn real_bias(scope: &mut Scope<'_>, bias: ValueId, input_scale: ValueId, weight_scale: ValueId) -> Result<ValueId, Refusal> {
+    let input = scope.floats(input_scale).and_then(|s| s.first().copied()).ok_or("the input scale must be constant")?;
+    let weights = scope.floats(weight_scale).ok_or("the weight scale must be constant")?;
+    let scales: Vec<f32> = weights.iter().map(|w| w * input).collect();
+    let quant = match scales.as_slice() {
+        [scale] => Quantization::new(*scale, 0),
+        _ => Quantization::per_axis(0, scales),
+    };
+    real(scope, bias, quant)
+}
+
+fn qlinear_conv(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let scope = &mut *l.scope;
+    let x = triple(scope, inputs, 0, 1)?;
+    let filter = triple(scope, inputs, 3, 0)?;
+    let bias = optional(inputs, 8).map(|b| real_bias(scope, b, input(inputs, 1)?, input(inputs, 4)?)).transpose()?;
+    let result = image::convolution(scope, node, x, filter, bias)?;
+    requantize(scope, result, inputs, 6)
+}
+
+fn qlinear_matmul(l: &mut Lowering<'_, '_, '_>, _: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let scope = &mut *l.scope;
+    let a = triple(scope, inputs, 0, -2)?;
+    let b = triple(scope, inputs, 3, -1)?;
+    let product = linear::matmul(scope, a, b)?;
+    requantize(scope, product, inputs, 6)
+}
+
+fn qgemm(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let scope = &mut *l.scope;
+    let transposed = node.flag("transB");
+    let a = triple(scope, inputs, 0, 0)?;
+    let b = triple(scope, inputs, 3, i64::from(!transposed))?;
+    let a = if node.flag("transA") { scope.transpose(a, &[1, 0])? } else { a };
+    let weights = if transposed { b } else { scope.transpose(b, &[1, 0])? };
+    #[expect(clippy::float_cmp, reason = "exactly 1 changes nothing")]
+    if node.float_or("alpha", 1.0) != 1.0 {
+        return Err("alpha other than 1 is not supported".into());
+    }
+    let bias = optional(inputs, 6).map(|b| real_bias(scope, b, input(inputs, 1)?, input(inputs, 4)?)).transpose()?;
+    let product = scope.op(ops::FullyConnected::default(), &[Some(a), Some(weights), bias])?[0];
+    if optional(inputs, 7).is_none() { Ok(vec![product]) } else { requantize(scope, product, inputs, 7) }
+}
+
+fn qlinear_binary(l: &mut Lowering<'_, '_, '_>, inputs: Inputs<'_>, kind: BinaryKind) -> Outputs {
+    let scope = &mut *l.scope;
+    let (a, b) = (triple(scope, inputs, 0, 0)?, triple(scope, inputs, 3, 0)?);
+    let result = scope.binary(kind, a, b)?;
+    requantize(scope, result, inputs, 6)
+}
+
+fn qlinear_global_average_pool(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let scope = &mut *l.scope;
+    let x = triple(scope, inputs, 0, 0)?;
+    let rank = scope.rank(x);
+    let last = node.flag("channels_last");
+    let axes: Vec<i32> = (1..rank).filter(|&a| if last { a + 1 < rank } else { a > 1 }).map(|a| i32::try_from(a).unwrap_or(0)).collect();
+    let axes = scope.i32s(&axes);
+    let mean = scope.op1(ops::Reduce { kind: ops::ReduceKind::Mean, keep_dims: true }, &[x, axes])?;
+    requantize(scope, mean, inputs, 3)
+}
+
+fn qlinear_softmax(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let scope = &mut *l.scope;
+    let x = triple(scope, inputs, 0, 0)?;
+    let rank = scope.rank(x);
+    if axis(node.int_or("axis", -1), rank)? + 1 != rank {
+        return Err("softmax along another axis than the innermost is not supported".into());
+    }
+    let result = scope.op1(ops::Softmax { beta: 1.0 }, &[x])?;
+    requantize(scope, result, inputs, 3)
+}

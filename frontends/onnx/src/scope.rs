@@ -1,0 +1,284 @@
+//! One graph under construction: names, and operations that infer their types and fold as they are added.
+
+use std::collections::BTreeMap;
+
+use octet_ir::ops::{self, InferCx, InferError, Inferred, Numbers};
+use octet_ir::verify::types::numbers;
+use octet_ir::{Constant, ElementType, GraphBuilder, Loc, Op, Quantization, Shape, Type, ValueId};
+
+use crate::attributes::Refusal;
+use crate::constants::evaluate;
+
+/// What a small integer tensor holds when the dynamic sizes are the nominal ones, and when they are others: entries
+/// that differ depend on a dynamic size.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Probe {
+    pub(crate) nominal: Constant,
+    pub(crate) other: Constant,
+}
+
+/// A graph under construction.
+pub(crate) struct Scope<'m> {
+    pub(crate) builder: GraphBuilder<'m>,
+    /// Values by ONNX name; an enclosing graph's names are looked up by the importer.
+    pub(crate) names: BTreeMap<String, ValueId>,
+    probes: BTreeMap<ValueId, Probe>,
+    /// Name of the node output being lowered, for values that have no name of their own.
+    pub(crate) origin: String,
+}
+
+impl<'m> Scope<'m> {
+    pub(crate) fn new(builder: GraphBuilder<'m>) -> Self {
+        Self { builder, names: BTreeMap::new(), probes: BTreeMap::new(), origin: String::new() }
+    }
+
+    /// The type of a value.
+    pub(crate) fn ty(&self, value: ValueId) -> &Type {
+        self.builder.graph().ty(value)
+    }
+
+    /// Sizes of a value.
+    pub(crate) fn dims(&self, value: ValueId) -> &[usize] {
+        self.ty(value).shape.dims()
+    }
+
+    /// Number of axes of a value.
+    pub(crate) fn rank(&self, value: ValueId) -> usize {
+        self.ty(value).shape.rank()
+    }
+
+    /// Element type of a value.
+    pub(crate) fn elem(&self, value: ValueId) -> ElementType {
+        self.ty(value).elem
+    }
+
+    /// The constant behind a value.
+    pub(crate) fn constant(&self, value: ValueId) -> Option<&Constant> {
+        self.builder.module().constant_of(self.builder.graph(), value)
+    }
+
+    /// The integers that a constant holds.
+    pub(crate) fn ints(&self, value: ValueId) -> Option<Vec<i64>> {
+        match numbers(self.elem(value), self.constant(value)?)? {
+            Numbers::Ints(values) => Some(values),
+            Numbers::Floats(_) => None,
+        }
+    }
+
+    /// The integers that a constant holds, or the reason why the node cannot be lowered.
+    pub(crate) fn need_ints(&self, value: ValueId, what: &str) -> Result<Vec<i64>, Refusal> {
+        self.ints(value).ok_or_else(|| format!("{what} must be constant"))
+    }
+
+    /// The floats that a constant of type f32 holds.
+    pub(crate) fn floats(&self, value: ValueId) -> Option<Vec<f32>> {
+        let constant = self.constant(value)?;
+        match self.elem(value) {
+            ElementType::F32 => Some(constant.to_f32()),
+            ElementType::F16 => Some(constant.to_i16().into_iter().map(|b| half::f16::from_bits(b.cast_unsigned()).to_f32()).collect()),
+            _ => None,
+        }
+    }
+
+    /// What a small integer tensor holds for two choices of the dynamic sizes.
+    pub(crate) fn probe(&self, value: ValueId) -> Option<Probe> {
+        if let Some(constant) = self.constant(value) {
+            return Some(Probe { nominal: constant.clone(), other: constant.clone() });
+        }
+        self.probes.get(&value).cloned()
+    }
+
+    /// Notes what a value would hold.
+    pub(crate) fn set_probe(&mut self, value: ValueId, probe: Probe) {
+        self.probes.insert(value, probe);
+    }
+
+    /// A constant tensor.
+    pub(crate) fn constant_value(&mut self, constant: Constant, ty: Type) -> ValueId {
+        self.builder.constant(constant, ty, Loc::unknown())
+    }
+
+    /// A constant vector of i32.
+    pub(crate) fn i32s(&mut self, values: &[i32]) -> ValueId {
+        self.constant_value(Constant::from_i32(values), Type::i32([values.len()]))
+    }
+
+    /// A constant scalar of i32.
+    pub(crate) fn i32(&mut self, value: i32) -> ValueId {
+        self.constant_value(Constant::from_i32(&[value]), Type::i32(Shape::scalar()))
+    }
+
+    /// A constant vector of f32.
+    pub(crate) fn f32s(&mut self, values: &[f32]) -> ValueId {
+        self.constant_value(Constant::from_f32(values), Type::f32([values.len()]))
+    }
+
+    /// A constant scalar of f32.
+    pub(crate) fn f32(&mut self, value: f32) -> ValueId {
+        self.constant_value(Constant::from_f32(&[value]), Type::f32(Shape::scalar()))
+    }
+
+    /// A constant scalar of `elem` with this value, cast at import.
+    pub(crate) fn scalar(&mut self, value: f32, elem: ElementType) -> Result<ValueId, Refusal> {
+        let scalar = self.f32(value);
+        self.cast(scalar, elem)
+    }
+
+    /// Adds an operation whose results its operands determine.
+    pub(crate) fn op(&mut self, op: impl Into<Op>, operands: &[Option<ValueId>]) -> Result<Vec<ValueId>, Refusal> {
+        self.op_counted(op, operands, 1)
+    }
+
+    /// Adds an operation with `count` results that its operands determine.
+    pub(crate) fn op_counted(&mut self, op: impl Into<Op>, operands: &[Option<ValueId>], count: usize) -> Result<Vec<ValueId>, Refusal> {
+        let op = op.into();
+        let results = self.infer(&op, operands, &[], count)?;
+        let types = results.into_iter().map(|(elem, shape)| Type::new(elem, shape)).collect();
+        self.op_typed(op, operands, types)
+    }
+
+    /// Adds an operation with one result that its operands determine.
+    pub(crate) fn op1(&mut self, op: impl Into<Op>, operands: &[ValueId]) -> Result<ValueId, Refusal> {
+        let operands: Vec<_> = operands.iter().copied().map(Some).collect();
+        self.op(op, &operands).map(|results| results[0])
+    }
+
+    /// Adds an operation whose results have these element types (and quantization); shapes are inferred where possible.
+    pub(crate) fn op_typed(
+        &mut self,
+        op: impl Into<Op>,
+        operands: &[Option<ValueId>],
+        mut types: Vec<Type>,
+    ) -> Result<Vec<ValueId>, Refusal> {
+        let op = op.into();
+        match self.infer(&op, operands, &types, types.len()) {
+            Ok(inferred) => {
+                for (ty, (_, shape)) in types.iter_mut().zip(inferred) {
+                    if shape.is_ranked() {
+                        ty.shape = shape;
+                    }
+                }
+            }
+            Err(why) if types.iter().any(|t| !t.shape.is_ranked()) => return Err(why),
+            Err(_) => {}
+        }
+        if let Some(folded) = self.fold(&op, operands, &types) {
+            return Ok(folded);
+        }
+        let probes = self.probe_results(&op, operands, &types);
+        let loc = Loc::named(&self.origin);
+        let results = self.builder.op(op, operands, types.into_iter().map(|ty| (ty, loc.clone())).collect());
+        for (&result, probe) in results.iter().zip(probes.into_iter().flatten()) {
+            self.set_probe(result, probe);
+        }
+        Ok(results)
+    }
+
+    fn infer(&self, op: &Op, operands: &[Option<ValueId>], declared: &[Type], count: usize) -> Result<Vec<Inferred>, Refusal> {
+        let types: Vec<Option<&Type>> = operands.iter().map(|v| v.map(|v| self.ty(v))).collect();
+        let values = |index: usize| {
+            let value = operands.get(index).copied().flatten()?;
+            numbers(self.elem(value), &self.probe(value)?.nominal)
+        };
+        match op.infer(&InferCx::new(&types, declared, count, &values)) {
+            Ok(results) if results.len() == count => Ok(results),
+            Ok(results) => Err(format!("{} gives {} results, {count} are expected", op.mnemonic(), results.len())),
+            Err(InferError::Unknown) => Err("its output shape depends on data that is known only when the model runs".into()),
+            Err(InferError::Invalid(why)) => Err(why),
+        }
+    }
+
+    /// Evaluates an operation all of whose operands are constants.
+    fn fold(&mut self, op: &Op, operands: &[Option<ValueId>], results: &[Type]) -> Option<Vec<ValueId>> {
+        if !op.is_pure() || operands.is_empty() || results.iter().any(Type::is_quantized) {
+            return None;
+        }
+        let mut known = Vec::with_capacity(operands.len());
+        for operand in operands {
+            known.push(match operand {
+                Some(value) => Some((self.ty(*value), self.constant(*value)?.bytes().as_ref())),
+                None => None,
+            });
+        }
+        if known.iter().flatten().any(|(ty, _)| ty.is_quantized()) {
+            return None;
+        }
+        let values = evaluate(op, &known, results)?;
+        let constants = values.into_iter().zip(results);
+        Some(constants.map(|(bytes, ty)| self.builder.constant(Constant::new(bytes), ty.clone(), Loc::named(&self.origin))).collect())
+    }
+
+    /// Probes of an operation's results, where every operand has one: shape arithmetic on dynamic sizes.
+    fn probe_results(&self, op: &Op, operands: &[Option<ValueId>], results: &[Type]) -> Option<Vec<Probe>> {
+        const LARGEST: usize = 64;
+        if !op.is_pure() || operands.is_empty() || results.iter().any(|r| r.shape.elements() > LARGEST || !r.elem.is_integer()) {
+            return None;
+        }
+        let probes: Vec<Option<(ValueId, Probe)>> =
+            operands.iter().map(|o| o.map(|v| Some((v, self.probe(v)?))).map_or(Some(None), |p| p.map(Some))).collect::<Option<_>>()?;
+        let run = |side: fn(&Probe) -> &Constant| {
+            let known: Vec<_> = probes.iter().map(|p| p.as_ref().map(|(v, p)| (self.ty(*v), side(p).bytes().as_ref()))).collect();
+            evaluate(op, &known, results)
+        };
+        let (nominal, other) = (run(|p| &p.nominal)?, run(|p| &p.other)?);
+        Some(nominal.into_iter().zip(other).map(|(n, o)| Probe { nominal: Constant::new(n), other: Constant::new(o) }).collect())
+    }
+
+    /// The value with its axes permuted.
+    pub(crate) fn transpose(&mut self, value: ValueId, permutation: &[usize]) -> Result<ValueId, Refusal> {
+        if permutation.iter().copied().eq(0..permutation.len()) {
+            return Ok(value);
+        }
+        let permutation: Vec<i32> = permutation.iter().map(|&p| i32::try_from(p).unwrap_or(i32::MAX)).collect();
+        let operand = self.i32s(&permutation);
+        self.op1(ops::Transpose {}, &[value, operand])
+    }
+
+    /// The value in another shape; a dynamic outermost axis that keeps its size stays dynamic.
+    pub(crate) fn reshape(&mut self, value: ValueId, dims: &[usize]) -> Result<ValueId, Refusal> {
+        let from = &self.ty(value).shape;
+        if from.dims() == dims {
+            return Ok(value);
+        }
+        let keeps_batch = from.dynamic(0).is_some() && from.dims().first() == dims.first() && !dims[1..].contains(&0);
+        let mut target: Vec<i32> =
+            dims.iter().map(|&d| i32::try_from(d).map_err(|_| "a size is too large".to_owned())).collect::<Result<_, _>>()?;
+        if keeps_batch {
+            target[0] = -1;
+        }
+        let shape = self.i32s(&target);
+        self.op1(ops::Reshape { new_shape: None }, &[value, shape])
+    }
+
+    /// The value with elements of another type.
+    pub(crate) fn cast(&mut self, value: ValueId, elem: ElementType) -> Result<ValueId, Refusal> {
+        if self.elem(value) == elem {
+            return Ok(value);
+        }
+        let ty = Type::new(elem, self.ty(value).shape.clone());
+        let op = ops::Cast { in_type: Some(self.elem(value)), out_type: Some(elem) };
+        self.op_typed(op, &[Some(value)], vec![ty]).map(|results| results[0])
+    }
+
+    /// A two-operand operation with broadcasting.
+    pub(crate) fn binary(&mut self, kind: ops::BinaryKind, a: ValueId, b: ValueId) -> Result<ValueId, Refusal> {
+        self.op1(ops::Binary::new(kind), &[a, b])
+    }
+
+    /// A one-operand operation.
+    pub(crate) fn unary(&mut self, kind: ops::UnaryKind, x: ValueId) -> Result<ValueId, Refusal> {
+        self.op1(ops::Unary::new(kind), &[x])
+    }
+
+    /// Real to quantized.
+    pub(crate) fn quantize(&mut self, value: ValueId, elem: ElementType, quant: Quantization) -> Result<ValueId, Refusal> {
+        let ty = Type::quantized(elem, self.ty(value).shape.clone(), quant);
+        self.op_typed(ops::Quantize {}, &[Some(value)], vec![ty]).map(|results| results[0])
+    }
+
+    /// Quantized to real.
+    pub(crate) fn dequantize(&mut self, value: ValueId) -> Result<ValueId, Refusal> {
+        let ty = Type::f32(self.ty(value).shape.clone());
+        self.op_typed(ops::Dequantize {}, &[Some(value)], vec![ty]).map(|results| results[0])
+    }
+}
