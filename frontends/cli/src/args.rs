@@ -1,6 +1,10 @@
 //! The arguments of the command, as clap reads them.
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use octet_ir::Diagnostic;
+use octet_plugin::{ImageLayout, ImportOptions};
+
+use crate::exit::Failure;
 
 use crate::commands::{check, compare, compile, completions, inspect, list, opt, run};
 
@@ -74,6 +78,73 @@ pub(crate) struct Preprocessing {
     /// crop=center bring pictures to the input's size. May be given again for another input
     #[arg(long, value_name = "[INPUT:]scale=S,mean=M,std=D,resize=FILTER,crop=center", help_heading = "Data")]
     pub(crate) preprocess: Vec<octet_data::Preprocess>,
+}
+
+/// Choices that an ONNX file leaves open.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Import (ONNX)")]
+pub(crate) struct Importing {
+    /// The shape of an input: image=1x3x224x224. May be given again
+    #[arg(long = "shape", value_name = "INPUT=SIZES")]
+    shapes: Vec<String>,
+    /// The size of a symbolic dimension: N=1. May be given again
+    #[arg(long = "dim", value_name = "NAME=SIZE")]
+    dims: Vec<String>,
+    /// The layout that inputs and outputs of images get, nchw or nhwc, all or one of them; by default they stay as the file has them
+    #[arg(long = "layout", value_name = "[NAME=]LAYOUT")]
+    layouts: Vec<String>,
+    /// An input that becomes a constant: axes=axes.npy. May be given again
+    #[arg(long = "constant", value_name = "INPUT=PATH.npy")]
+    constants: Vec<String>,
+}
+
+impl Importing {
+    /// These choices for a file that takes them, none for another one.
+    pub(crate) fn for_model(&self, path: &std::path::Path) -> Self {
+        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx")) { self.clone() } else { Self::default() }
+    }
+
+    /// The options; `CLI002` says which text is malformed.
+    pub(crate) fn options(&self) -> Result<ImportOptions, Failure> {
+        let pair = |text: &str, form: &str| -> Result<(String, String), Failure> {
+            let pair = text.split_once('=').filter(|(name, value)| !name.is_empty() && !value.is_empty());
+            let pair = pair.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            pair.ok_or_else(|| Failure::usage(Diagnostic::error("CLI002", format!("'{text}' is not of the form {form}"))))
+        };
+        let number = |text: &str| -> Result<usize, Failure> {
+            text.parse().map_err(|_| Failure::usage(Diagnostic::error("CLI002", format!("'{text}' is not a size"))))
+        };
+        let layout = |text: &str| match text {
+            "nchw" => Ok(ImageLayout::Nchw),
+            "nhwc" => Ok(ImageLayout::Nhwc),
+            other => Err(Failure::usage(Diagnostic::error("CLI002", format!("'{other}' is no layout: nchw or nhwc")))),
+        };
+        let mut options = ImportOptions::default();
+        for text in &self.shapes {
+            let (name, sizes) = pair(text, "INPUT=SIZES, such as image=1x3x224x224")?;
+            let sizes = if sizes == "scalar" { Vec::new() } else { sizes.split('x').map(number).collect::<Result<_, _>>()? };
+            options.shapes.push((name, sizes));
+        }
+        for text in &self.dims {
+            let (name, size) = pair(text, "NAME=SIZE, such as N=1")?;
+            options.dims.push((name, number(&size)?));
+        }
+        for text in &self.layouts {
+            options.layouts.push(match text.rsplit_once('=') {
+                Some((name, value)) => (Some(name.to_owned()), layout(value)?),
+                None => (None, layout(text)?),
+            });
+        }
+        for text in &self.constants {
+            let (name, path) = pair(text, "INPUT=PATH.npy")?;
+            let mut arrays = octet_data::read_arrays(std::path::Path::new(&path)).map_err(Failure::from)?;
+            if arrays.len() != 1 {
+                return Err(Failure::usage(Diagnostic::error("CLI002", "an input's value is one array").in_file(path)));
+            }
+            options.constants.push((name, arrays.remove(0).tensor));
+        }
+        Ok(options)
+    }
 }
 
 /// The command as clap knows it, for completions and documentation.

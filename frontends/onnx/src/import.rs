@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use octet_ir::{Diagnostic, Diagnostics, GraphBuilder, Loc, Metadata, Module, Shape, Signature, SourceLocation, Type, ValueId};
+use octet_ir::{Constant, Diagnostic, Diagnostics, GraphBuilder, Loc, Metadata, Module, Shape, Signature, SourceLocation, Type, ValueId};
+use octet_plugin::{ImageLayout, Import, ImportOptions, Siblings};
 
-use crate::ImportOptions;
 use crate::attributes::{Node, Refusal};
 use crate::lower;
 use crate::proto::{AttributeProto, DimensionValue, FunctionProto, GraphProto, ModelProto, NodeProto, TypeKind, TypeProto, ValueInfoProto};
 use crate::scope::Scope;
-use crate::tensor::{self, Siblings};
+use crate::tensor;
 
 /// How deep functions may call functions and graphs may nest.
 const MAX_DEPTH: usize = 32;
@@ -29,7 +29,8 @@ pub(crate) struct Importer<'a> {
 pub(crate) type Opsets = BTreeMap<String, i64>;
 
 /// Imports a whole model.
-pub(crate) fn model(model: &ModelProto, options: &ImportOptions, siblings: &Siblings<'_>) -> Result<Module, Diagnostics> {
+pub(crate) fn model(model: &ModelProto, import: &Import<'_>) -> Result<Module, Diagnostics> {
+    let (options, siblings) = (import.options, import.siblings);
     let Some(graph) = &model.graph else {
         return Err(Diagnostic::error("ONX001", "this is not an ONNX model: it has no graph").into());
     };
@@ -78,27 +79,27 @@ impl Importer<'_> {
             .collect();
         let mut inputs = Vec::new();
         for input in graph.input.iter().filter(|i| !initialized.contains(i.name.as_str())) {
-            match self.input_type(input) {
-                Ok(ty) => {
-                    let value = scope.builder.input(ty, Loc::named(&input.name));
+            if let Some((_, tensor)) = self.options.constants.iter().find(|(name, _)| *name == input.name) {
+                let ty = Type::new(tensor.elem, tensor.shape.clone());
+                let value = scope.builder.constant(Constant::new(tensor.bytes.clone()), ty, Loc::named(&input.name));
+                scope.names.insert(input.name.clone(), value);
+                continue;
+            }
+            match self.input_type(input).and_then(|ty| self.input(scope, ty, &input.name)) {
+                Ok(value) => {
                     inputs.push((input.name.clone(), inputs.len()));
                     scope.names.insert(input.name.clone(), value);
                 }
                 Err(why) => self.errors.push(Diagnostic::error("ONX002", why).on_tensor(input.name.clone())),
             }
         }
-        for (name, _) in &self.options.shapes {
-            if !graph.input.iter().any(|i| i.name == *name) {
-                let known: Vec<&str> = inputs.iter().map(|(n, _): &(String, usize)| n.as_str()).collect();
-                let error = Diagnostic::error("ONX003", format!("--shape names '{name}', which is no input"));
-                self.errors.push(error.with_note(format!("inputs: {}", known.join(", "))));
-            }
-        }
+        self.check_options(graph, &initialized);
         self.body(scope, graph, opsets);
         let mut outputs = Vec::new();
         for output in &graph.output {
             match scope.names.get(&output.name) {
                 Some(&value) => {
+                    let value = self.output(scope, value, &output.name);
                     scope.builder.output(value);
                     outputs.push((output.name.clone(), outputs.len()));
                 }
@@ -110,6 +111,70 @@ impl Importer<'_> {
         distinct(&mut inputs);
         distinct(&mut outputs);
         (inputs, outputs)
+    }
+
+    /// Names in the options that the model does not have.
+    fn check_options(&mut self, graph: &GraphProto, initialized: &BTreeSet<&str>) {
+        let inputs: Vec<&str> = graph.input.iter().map(|i| i.name.as_str()).filter(|n| !initialized.contains(n)).collect();
+        let outputs = graph.output.iter().map(|o| o.name.as_str());
+        let ports: Vec<&str> = inputs.iter().copied().chain(outputs).collect();
+        let named = self.options.shapes.iter().map(|(name, _)| ("--shape", name, &inputs));
+        let named = named.chain(self.options.constants.iter().map(|(name, _)| ("--constant", name, &inputs)));
+        let named = named.chain(self.options.layouts.iter().filter_map(|(name, _)| Some(("--layout", name.as_ref()?, &ports))));
+        for (option, name, known) in named.filter(|(_, name, known)| !known.contains(&name.as_str())) {
+            let error = Diagnostic::error("ONX003", format!("{option} names '{name}', which the model does not have"));
+            self.errors.push(error.with_note(format!("it has: {}", known.join(", "))));
+        }
+        let symbols = graph.input.iter().filter_map(|i| match &i.r#type {
+            Some(TypeProto { value: Some(TypeKind::Tensor(t)) }) => t.shape.as_ref(),
+            _ => None,
+        });
+        let symbols: BTreeSet<&str> = symbols
+            .flat_map(|s| &s.dim)
+            .filter_map(|d| match &d.value {
+                Some(DimensionValue::Param(name)) => Some(name.as_str()),
+                Some(DimensionValue::Value(_)) | None => None,
+            })
+            .collect();
+        for (name, _) in self.options.dims.iter().filter(|(name, _)| !symbols.contains(name.as_str())) {
+            let error = Diagnostic::error("ONX003", format!("--dim names '{name}', which is no dimension of an input"));
+            self.errors.push(error.with_note(format!("there are: {}", symbols.iter().copied().collect::<Vec<_>>().join(", "))));
+        }
+    }
+
+    /// Whether an input or output of this name and rank is to have its channels last.
+    fn channels_last(&self, name: &str, rank: usize) -> bool {
+        let own = self.options.layouts.iter().rfind(|(n, _)| n.as_deref() == Some(name)).map(|(_, layout)| (*layout, 3));
+        let all = self.options.layouts.iter().rfind(|(n, _)| n.is_none()).map(|(_, layout)| (*layout, 4));
+        own.or(all).is_some_and(|(layout, least)| layout == ImageLayout::Nhwc && rank >= least)
+    }
+
+    /// A graph input, which is channels last where the user asked for it; the model sees it as declared.
+    fn input(&self, scope: &mut Scope<'_>, declared: Type, name: &str) -> Result<ValueId, Refusal> {
+        let rank = declared.shape.rank();
+        if !self.channels_last(name, rank) {
+            return Ok(scope.builder.input(declared, Loc::named(name)));
+        }
+        let order: Vec<usize> = std::iter::once(0).chain(2..rank).chain([1]).collect();
+        let mut shape = Shape::new(order.iter().map(|&a| declared.shape.dims()[a]).collect::<Vec<_>>());
+        for (axis, &from) in order.iter().enumerate() {
+            if let Some(symbol) = declared.shape.dynamic(from) {
+                shape = shape.with_dynamic(axis, symbol);
+            }
+        }
+        let value = scope.builder.input(Type { shape, ..declared }, Loc::named(name));
+        scope.origin = name.to_owned();
+        lower::to_first(scope, value)
+    }
+
+    /// The value that leaves the graph: channels last where the user asked for it.
+    fn output(&self, scope: &mut Scope<'_>, value: ValueId, name: &str) -> ValueId {
+        if !self.channels_last(name, scope.rank(value)) {
+            return value;
+        }
+        scope.origin = name.to_owned();
+        // A permutation of known axes cannot be refused.
+        lower::to_last(scope, value).unwrap_or(value)
     }
 
     /// The declared type of a graph input, with the user's shape and symbol sizes put in.

@@ -18,19 +18,50 @@ mod tensor;
 
 use bytes::Bytes;
 use octet_ir::{Diagnostic, Diagnostics, Module};
+use octet_plugin::{Frontend, Import, register_frontend};
 use prost::Message;
 
-/// Choices that the file leaves open.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ImportOptions {
-    /// Shapes of inputs, by name: `--shape name=1x3x224x224`.
-    pub shapes: Vec<(String, Vec<usize>)>,
-    /// Sizes of symbolic dimensions, by name: `--dim N=1`.
-    pub dims: Vec<(String, usize)>,
+/// Reads a model. External data comes through `import`, which is asked for plain relative paths only.
+///
+/// # Errors
+/// Everything that is wrong with the file, and every operator that cannot be lowered, at once.
+pub fn read(bytes: Bytes, import: &Import<'_>) -> Result<Module, Diagnostics> {
+    let model = proto::ModelProto::decode(bytes).map_err(|e| Diagnostic::error("ONX001", format!("this is not an ONNX model: {e}")))?;
+    import::model(&model, import)
 }
 
-/// Reads a model. `siblings` opens files beside it, for external data; it is asked for plain relative paths only.
-pub fn import(bytes: Bytes, options: &ImportOptions, siblings: &dyn Fn(&str) -> Result<Bytes, Diagnostic>) -> Result<Module, Diagnostics> {
-    let model = proto::ModelProto::decode(bytes).map_err(|e| Diagnostic::error("ONX001", format!("this is not an ONNX model: {e}")))?;
-    import::model(&model, options, siblings)
+/// Reads a file of one tensor (`TensorProto`), as test suites store inputs and outputs: its name and elements.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn read_tensor(bytes: Bytes) -> Result<(String, octet_plugin::Tensor), Diagnostic> {
+    let proto = proto::TensorProto::decode(bytes).map_err(|e| Diagnostic::error("ONX001", format!("this is not an ONNX tensor: {e}")))?;
+    let options = octet_plugin::ImportOptions::default();
+    let (ty, constant) = tensor::read(&proto, Import::alone(&options).siblings)?;
+    Ok((proto.name, octet_plugin::Tensor { elem: ty.elem, shape: ty.shape.dims().to_vec(), bytes: constant.bytes().to_vec() }))
 }
+
+/// The registered frontend `onnx`.
+#[derive(Clone, Copy, Debug)]
+pub struct OnnxFrontend;
+
+impl Frontend for OnnxFrontend {
+    fn extensions(&self) -> &'static [&'static str] {
+        &["onnx"]
+    }
+
+    /// The format has no magic number: a file begins with the IR version (field 1) and a field that the format knows.
+    fn recognizes(&self, head: &[u8]) -> bool {
+        matches!(head, [0x08, 3..=32, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..])
+    }
+
+    fn takes_options(&self) -> bool {
+        true
+    }
+
+    fn read(&self, bytes: Bytes, import: &Import<'_>, _notes: &mut Diagnostics) -> Result<Module, Diagnostics> {
+        read(bytes, import)
+    }
+}
+
+register_frontend!("onnx", "ONNX models, float and quantized.", &OnnxFrontend);

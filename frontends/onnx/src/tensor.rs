@@ -5,10 +5,9 @@ use std::path::{Component, Path};
 use bytes::Bytes;
 use octet_ir::{Constant, Diagnostic, ElementType, Shape, Type};
 
-use crate::proto::{StringStringEntryProto, TensorProto};
+use octet_plugin::Siblings;
 
-/// Opens a file beside the model, by its relative path.
-pub(crate) type Siblings<'s> = dyn Fn(&str) -> Result<Bytes, Diagnostic> + 's;
+use crate::proto::{StringStringEntryProto, TensorProto};
 
 /// The element type behind ONNX's number; `None` for those that the IR has no type for (8-bit floats and the like).
 pub(crate) fn element_type(code: i32) -> Option<ElementType> {

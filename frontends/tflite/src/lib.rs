@@ -18,7 +18,7 @@ mod tensors;
 
 use bytes::Bytes;
 use octet_ir::{Diagnostics, Module};
-use octet_plugin::{Frontend, register_frontend};
+use octet_plugin::{Frontend, Import, register_frontend};
 
 /// Reads a `.tflite` file. The bytes may be a memory map; the module's constants keep it alive.
 ///
@@ -41,7 +41,7 @@ impl Frontend for TfliteFrontend {
         head.get(4..8) == Some(octet_tflite_schema::MODEL_IDENTIFIER.as_bytes())
     }
 
-    fn read(&self, bytes: Bytes, _notes: &mut Diagnostics) -> Result<Module, Diagnostics> {
+    fn read(&self, bytes: Bytes, _import: &Import<'_>, _notes: &mut Diagnostics) -> Result<Module, Diagnostics> {
         model::read(&bytes)
     }
 }

@@ -13,7 +13,7 @@ mod registry;
 
 pub use backend::{Artifact, Backend, BackendEntry};
 pub use data::{Column, DataSource, Dataset, Loaded, SampleStream, Samples, Tensor};
-pub use frontend::{Frontend, FrontendEntry};
+pub use frontend::{Frontend, FrontendEntry, ImageLayout, Import, ImportOptions, Siblings};
 pub use kernel::{Kernel, KernelEntry};
 pub use pass::{Observer, Options, Pass, PassContext, PassEntry};
 pub use registry::{Entry, Registry};

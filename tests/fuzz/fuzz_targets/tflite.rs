@@ -6,12 +6,14 @@ use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use octet_frontend_tflite as _;
 use octet_ir::{Diagnostics, text, verify};
-use octet_plugin::{FrontendEntry, Registry};
+use octet_plugin::{FrontendEntry, Import, ImportOptions, Registry};
 
 fuzz_target!(|bytes: &[u8]| {
     let frontends = Registry::<FrontendEntry>::collect().expect("the registry is sound");
     let frontend = frontends.get("tflite").expect("the TFLite reader is linked").frontend;
-    let Ok(module) = frontend.read(Bytes::copy_from_slice(bytes), &mut Diagnostics::default()) else { return };
+    let options = ImportOptions::default();
+    let read = frontend.read(Bytes::copy_from_slice(bytes), &Import::alone(&options), &mut Diagnostics::default());
+    let Ok(module) = read else { return };
     if verify::verify(&module).is_ok() {
         let _ = text::print(&module);
     }

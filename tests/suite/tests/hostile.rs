@@ -8,7 +8,7 @@ use flatbuffers::FlatBufferBuilder;
 use octet_frontend_tflite as _;
 use octet_ir::verify::verify;
 use octet_ir::{Diagnostics, Module};
-use octet_plugin::{FrontendEntry, Registry};
+use octet_plugin::{FrontendEntry, Import, ImportOptions, Registry};
 use octet_tests::{models, mutate};
 use octet_tflite_schema as schema;
 use peak_alloc::PeakAlloc;
@@ -32,7 +32,8 @@ const MANY_MUTATIONS: u64 = 100_000;
 fn read(bytes: Vec<u8>) -> Result<Module, Diagnostics> {
     let frontends = Registry::<FrontendEntry>::collect().expect("the registry is sound");
     let frontend = frontends.get("tflite").expect("the TFLite reader is linked").frontend;
-    frontend.read(Bytes::from(bytes), &mut Diagnostics::default())
+    let options = ImportOptions::default();
+    frontend.read(Bytes::from(bytes), &Import::alone(&options), &mut Diagnostics::default())
 }
 
 /// Reads a file and, as every user of a module does, verifies it. The answer says whether it was taken.

@@ -7,6 +7,7 @@ use clap::Args;
 use octet_targets::Profile;
 use serde_json::json;
 
+use crate::args::Importing;
 use crate::exit::{Exit, Failure};
 use crate::terminal::Terminal;
 
@@ -15,8 +16,10 @@ use crate::terminal::Terminal;
 /// Exit code 3 if they do not.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The model: .tflite or IR text
+    /// The model: .tflite, .onnx or IR text
     model: PathBuf,
+    #[command(flatten)]
+    importing: Importing,
     /// A target (see `octet list targets`), or a profile of your own in a .toml file
     #[arg(long, value_name = "NAME|FILE.toml")]
     target: String,
@@ -34,7 +37,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
     } else {
         octet_targets::profile(&arguments.target).map_err(Failure::usage)?
     };
-    let module = super::load(&arguments.model, terminal)?;
+    let module = super::load(&arguments.model, &arguments.importing, terminal)?;
     let file = arguments.model.display().to_string();
     let findings: Vec<_> = profile.check(&module).into_iter().map(|d| d.in_file(&file)).collect();
     let operations: usize = module.graphs().map(|(_, g)| g.op_count()).sum();

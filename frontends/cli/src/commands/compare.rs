@@ -10,7 +10,7 @@ use octet_ir::{Diagnostic, Diagnostics, ElementType, EntityId, GraphId, Module, 
 use octet_plugin::SampleStream;
 use serde_json::{Value, json};
 
-use crate::args::Data;
+use crate::args::{Data, Importing};
 use crate::driver::{Comparison, Difference, Feeder, Plan, argmax, for_each_sample, has_state, numbers, real};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
@@ -27,6 +27,8 @@ pub(crate) struct Arguments {
     a: PathBuf,
     /// The model that is measured against it
     b: PathBuf,
+    #[command(flatten)]
+    importing: Importing,
     #[command(flatten)]
     data: Data,
     /// Also every tensor that has the same name in both
@@ -68,7 +70,9 @@ struct Sample {
 }
 
 pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
-    let (a, b) = (super::load(&arguments.a, terminal)?, super::load(&arguments.b, terminal)?);
+    // The choices are for whichever of the two files leaves them open.
+    let load = |path: &PathBuf| super::load(path, &arguments.importing.for_model(path), terminal);
+    let (a, b) = (load(&arguments.a)?, load(&arguments.b)?);
     if arguments.data.data.is_empty() {
         return Err(Failure::usage(Diagnostic::error("CLI002", "compare needs data to run both models on").with_help("give --data")));
     }

@@ -10,7 +10,7 @@ use octet_passes::{Monitor, PassRecord, PassSpec, Pipeline, Reproducer};
 use octet_plugin::{BackendEntry, Options, Registry};
 use serde_json::json;
 
-use crate::args::Data;
+use crate::args::{Importing, Data};
 use crate::driver::{Compiled, Compiler, Destination, save};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
@@ -23,8 +23,10 @@ const EXPLANATION: &str = "PAS010";
 /// Optimize a model, quantize it if asked to, and write it for a target
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The model: .tflite or IR text
+    /// The model: .tflite, .onnx or IR text
     model: PathBuf,
+    #[command(flatten)]
+    importing: Importing,
     /// The file to write
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
@@ -136,7 +138,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
     let (target, options) = target(arguments)?;
     let destination = Destination::new(&arguments.output)?;
     let report = arguments.report.as_ref().map(Destination::new).transpose()?;
-    let module = super::load(&arguments.model, terminal)?;
+    let module = super::load(&arguments.model, &arguments.importing, terminal)?;
     let mut compiler = Compiler::new();
     compiler = arguments.quantize.map(Mode::from).into_iter().fold(compiler, Compiler::quantize);
     compiler = arguments.io.map(Io::from).into_iter().fold(compiler, Compiler::io);

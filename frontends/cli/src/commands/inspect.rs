@@ -6,6 +6,7 @@ use clap::Args;
 use octet_ir::{EntityId, Graph, GraphId, Module, Operation, Value, ValueDef, ValueId};
 use serde_json::json;
 
+use crate::args::Importing;
 use crate::details;
 use crate::exit::{Exit, Failure};
 use crate::macs::macs;
@@ -15,8 +16,10 @@ use crate::terminal::Terminal;
 /// Show what a model holds: graphs, inputs and outputs, operations, tensors, signatures, metadata
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The model: .tflite or IR text
+    /// The model: .tflite, .onnx or IR text
     model: PathBuf,
+    #[command(flatten)]
+    importing: Importing,
     /// As JSON; tensors as tf.lite.Interpreter's get_tensor_details() gives them
     #[arg(long)]
     json: bool,
@@ -26,7 +29,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
-    let module = super::load(&arguments.model, terminal)?;
+    let module = super::load(&arguments.model, &arguments.importing, terminal)?;
     let size = std::fs::metadata(&arguments.model).map(|m| m.len()).unwrap_or(0);
     if arguments.json {
         terminal.print_json(&json!({

@@ -11,7 +11,7 @@ pub(crate) mod run;
 
 use octet_ir::{Diagnostics, Module};
 
-use crate::args::Command;
+use crate::args::{Command, Importing};
 use crate::driver;
 use crate::exit::{Exit, Failure};
 use crate::terminal::Terminal;
@@ -31,9 +31,10 @@ pub(crate) fn run(command: &Command, terminal: &Terminal) -> Result<Exit, Failur
 }
 
 /// Loads a model and says what its frontend notes.
-pub(crate) fn load(path: &std::path::Path, terminal: &Terminal) -> Result<Module, Failure> {
+pub(crate) fn load(path: &std::path::Path, importing: &Importing, terminal: &Terminal) -> Result<Module, Failure> {
+    let options = importing.options()?;
     let mut notes = Diagnostics::default();
-    let loaded = driver::load_with_notes(path, &mut notes);
+    let loaded = driver::load_with_notes(path, &options, &mut notes);
     terminal.tell_all(&notes);
     Ok(loaded?)
 }

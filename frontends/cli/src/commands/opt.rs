@@ -7,7 +7,7 @@ use octet_ir::text;
 use octet_passes::Pipeline;
 
 use super::compile::{Passes, Watch};
-use crate::args::Data;
+use crate::args::{Importing, Data};
 use crate::driver::{Compiler, Destination, save_text};
 use crate::exit::{Exit, Failure};
 use crate::terminal::Terminal;
@@ -17,8 +17,10 @@ use crate::terminal::Terminal;
 /// Large constants go into OUT.bin beside the text. Without -o the text goes to standard output, large constants named by hash.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The model: .tflite or IR text
+    /// The model: .tflite, .onnx or IR text
     model: PathBuf,
+    #[command(flatten)]
+    importing: Importing,
     /// The passes, such as fold,fuse,quantize{mode=int8}; none only reads and writes
     #[arg(long, value_name = "PIPELINE", default_value = "none")]
     pipeline: Pipeline,
@@ -33,7 +35,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
     let destination = arguments.output.as_ref().map(Destination::new).transpose()?;
-    let module = super::load(&arguments.model, terminal)?;
+    let module = super::load(&arguments.model, &arguments.importing, terminal)?;
     let mut compiler = Compiler::new().pipeline(arguments.pipeline.clone());
     compiler = arguments.data.data.iter().fold(compiler, Compiler::data);
     compiler = arguments.data.preprocess.preprocess.iter().cloned().fold(compiler, Compiler::preprocess);

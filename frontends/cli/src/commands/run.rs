@@ -8,7 +8,7 @@ use octet_eval::{Event, Interpreter, Options};
 use octet_ir::{Diagnostic, Diagnostics, EntityId, GraphId, Module, Type, ValueDef, ValueId};
 use octet_plugin::{SampleStream, Tensor};
 
-use crate::args::Preprocessing;
+use crate::args::{Importing, Preprocessing};
 use crate::driver::{Destination, Feeder, Plan, dequantized, for_each_sample, numbers};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
@@ -21,8 +21,10 @@ use crate::terminal::Terminal;
 /// sample to sample.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The model: .tflite or IR text
+    /// The model: .tflite, .onnx or IR text
     model: PathBuf,
+    #[command(flatten)]
+    importing: Importing,
     /// Samples: a .npy, .npz, PNG or JPEG file, or a folder of them; INPUT=PATH for one input of several. May be given again
     #[arg(long, value_name = "[INPUT=]PATH", required = true, help_heading = "Data")]
     input: Vec<String>,
@@ -57,7 +59,7 @@ struct Collected {
 
 pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
     let destination = arguments.output.as_ref().map(Destination::new).transpose()?;
-    let module = super::load(&arguments.model, terminal)?;
+    let module = super::load(&arguments.model, &arguments.importing, terminal)?;
     let signature = match &arguments.signature {
         Some(key) => Some(module.signatures.iter().find(|s| s.key == *key).ok_or_else(|| no_signature(&module, key))?),
         None => None,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use octet_data::map_file;
 use octet_ir::{Diagnostic, Diagnostics, Module, text, verify};
-use octet_plugin::{FrontendEntry, Registry};
+use octet_plugin::{FrontendEntry, Import, ImportOptions, Registry};
 
 /// Bytes of a file at which frontends look to recognize it.
 const HEAD: usize = 4096;
@@ -15,11 +15,19 @@ const HEAD: usize = 4096;
 /// # Errors
 /// `DAT001` when the file cannot be read, `CLI001` when no frontend knows it, and whatever the frontend and the verifier find.
 pub fn load(path: impl AsRef<Path>) -> Result<Module, Diagnostics> {
-    load_with_notes(path.as_ref(), &mut Diagnostics::default())
+    load_with(path, &ImportOptions::default())
 }
 
-/// [`load`], with the frontend's notes and warnings.
-pub fn load_with_notes(path: &Path, notes: &mut Diagnostics) -> Result<Module, Diagnostics> {
+/// [`load`], with choices about what the file leaves open: shapes, layouts, inputs that become constants.
+///
+/// # Errors
+/// Those of [`load`], and `CLI002` when the format leaves nothing open.
+pub fn load_with(path: impl AsRef<Path>, options: &ImportOptions) -> Result<Module, Diagnostics> {
+    load_with_notes(path.as_ref(), options, &mut Diagnostics::default())
+}
+
+/// [`load_with`], with the frontend's notes and warnings.
+pub fn load_with_notes(path: &Path, options: &ImportOptions, notes: &mut Diagnostics) -> Result<Module, Diagnostics> {
     let bytes = map_file(path)?;
     let side = || {
         let mut name = path.as_os_str().to_owned();
@@ -27,7 +35,11 @@ pub fn load_with_notes(path: &Path, notes: &mut Diagnostics) -> Result<Module, D
         let side = PathBuf::from(name);
         if side.exists() { map_file(&side) } else { Ok(Bytes::new()) }
     };
-    let module = if is_text(&bytes) { parse(&bytes, side) } else { read(&bytes, path, notes) };
+    let module = if is_text(&bytes) {
+        if options.is_empty() { parse(&bytes, side) } else { Err(nothing_open("IR text").into()) }
+    } else {
+        read(&bytes, path, options, notes)
+    };
     let located = |mut found: Diagnostics| {
         for d in found.0.iter_mut().filter(|d| d.location.file.is_none()) {
             d.location.file = Some(path.display().to_string());
@@ -56,8 +68,8 @@ fn parse(bytes: &Bytes, side: impl FnOnce() -> Result<Bytes, Diagnostic>) -> Res
 }
 
 /// Reads the bytes of a model file with the frontend that recognizes them, else with the one that its name's ending asks for.
-/// The result is not verified yet.
-pub fn read(bytes: &Bytes, name: &Path, notes: &mut Diagnostics) -> Result<Module, Diagnostics> {
+/// Files beside the model are opened for it, and no others. The result is not verified yet.
+pub fn read(bytes: &Bytes, name: &Path, options: &ImportOptions, notes: &mut Diagnostics) -> Result<Module, Diagnostics> {
     let frontends = Registry::<FrontendEntry>::collect()?;
     let head = bytes.get(..bytes.len().min(HEAD)).unwrap_or_default();
     let ending = name.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
@@ -69,5 +81,25 @@ pub fn read(bytes: &Bytes, name: &Path, notes: &mut Diagnostics) -> Result<Modul
             .with_note(format!("formats: {}, IR text (.ir)", known.join(", ")))
             .into());
     };
-    entry.frontend.read(bytes.clone(), notes)
+    if !options.is_empty() && !entry.frontend.takes_options() {
+        return Err(nothing_open(entry.name).into());
+    }
+    entry.frontend.read(bytes.clone(), &Import { options, siblings: &|relative| sibling(name, relative) }, notes)
+}
+
+/// Import options for a format that says everything itself.
+fn nothing_open(format: &str) -> Diagnostic {
+    Diagnostic::error("CLI002", format!("{format} leaves nothing open that --shape, --dim, --layout or --constant could settle"))
+}
+
+/// A file beside the model, mapped. What lies elsewhere once links are followed is not opened.
+fn sibling(model: &Path, relative: &str) -> Result<Bytes, Diagnostic> {
+    let folder = model.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let cannot = |e: std::io::Error| Diagnostic::error("DAT001", format!("cannot read: {e}")).in_file(folder.join(relative).display().to_string());
+    let folder = folder.canonicalize().map_err(cannot)?;
+    let file = folder.join(relative).canonicalize().map_err(cannot)?;
+    if !file.starts_with(&folder) {
+        return Err(Diagnostic::error("CLI008", format!("'{relative}' lies outside the model's folder")));
+    }
+    map_file(&file)
 }

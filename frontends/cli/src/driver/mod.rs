@@ -8,7 +8,7 @@ mod samples;
 mod save;
 
 pub use compile::{Compiled, Compiler, DATA_SET};
-pub use load::{load, load_with_notes, read};
+pub use load::{load, load_with, load_with_notes, read};
 pub use metrics::{Comparison, Difference, argmax};
 pub use real::{dequantized, numbers, real};
 pub use samples::{Feeder, Plan, for_each_sample, has_state};

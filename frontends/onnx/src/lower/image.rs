@@ -22,14 +22,14 @@ pub(super) const TABLE: Table = &[
 ];
 
 /// `[N, C, ...]` to `[N, ..., C]`.
-pub(super) fn to_last(scope: &mut Scope<'_>, value: ValueId) -> Result<ValueId, Refusal> {
+pub(crate) fn to_last(scope: &mut Scope<'_>, value: ValueId) -> Result<ValueId, Refusal> {
     let rank = scope.rank(value);
     let permutation: Vec<usize> = std::iter::once(0).chain(2..rank).chain([1]).collect();
     scope.transpose(value, &permutation)
 }
 
 /// `[N, ..., C]` to `[N, C, ...]`.
-pub(super) fn to_first(scope: &mut Scope<'_>, value: ValueId) -> Result<ValueId, Refusal> {
+pub(crate) fn to_first(scope: &mut Scope<'_>, value: ValueId) -> Result<ValueId, Refusal> {
     let rank = scope.rank(value);
     let permutation: Vec<usize> = [0, rank - 1].into_iter().chain(1..rank - 1).collect();
     scope.transpose(value, &permutation)

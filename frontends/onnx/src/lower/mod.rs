@@ -10,6 +10,7 @@ mod linear;
 mod quantize;
 mod shape;
 
+pub(crate) use image::{to_first, to_last};
 use octet_ir::ValueId;
 
 use crate::attributes::{Node, Refusal};

@@ -53,7 +53,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "octet-frontend-onnx",
-        rooms: &["octet-eval", "octet-ir"],
+        rooms: &["octet-eval", "octet-ir", "octet-plugin"],
         libraries: None,
         reason: "an ONNX operator is static only once its constant inputs are evaluated, with the kernels that would run it",
     },
@@ -81,6 +81,7 @@ const RULES: &[Rule] = &[
             "octet-backend-tflite",
             "octet-data",
             "octet-eval",
+            "octet-frontend-onnx",
             "octet-frontend-tflite",
             "octet-ir",
             "octet-passes",
