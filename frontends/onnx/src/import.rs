@@ -377,6 +377,16 @@ impl Importer<'_> {
     }
 }
 
+/// The sizes that a file declares for an input, where all are numbers.
+pub(crate) fn declared_sizes(info: &ValueInfoProto) -> Option<Vec<usize>> {
+    let Some(TypeProto { value: Some(TypeKind::Tensor(declared)) }) = &info.r#type else { return None };
+    let size = |dim: &crate::proto::DimensionProto| match &dim.value {
+        Some(DimensionValue::Value(size)) => usize::try_from(*size).ok(),
+        Some(DimensionValue::Param(_)) | None => None,
+    };
+    declared.shape.as_ref()?.dim.iter().map(size).collect()
+}
+
 /// Names that a nested graph takes from outside.
 fn captured(graph: &GraphProto) -> Vec<&str> {
     let mut inner: BTreeSet<&str> = graph.input.iter().map(|i| i.name.as_str()).collect();

@@ -16,6 +16,8 @@ mod proto;
 mod scope;
 mod tensor;
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use octet_ir::{Diagnostic, Diagnostics, Module};
 use octet_plugin::{Frontend, Import, register_frontend};
@@ -28,6 +30,41 @@ use prost::Message;
 pub fn read(bytes: Bytes, import: &Import<'_>) -> Result<Module, Diagnostics> {
     let model = proto::ModelProto::decode(bytes).map_err(|e| Diagnostic::error("ONX001", format!("this is not an ONNX model: {e}")))?;
     import::model(&model, import)
+}
+
+/// An input of a model, as the file declares it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Its name.
+    pub name: String,
+    /// Its sizes, where all are numbers.
+    pub shape: Option<Vec<usize>>,
+}
+
+/// What a model file says of itself, without importing it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// Inputs that no initializer fills, in order.
+    pub inputs: Vec<Port>,
+    /// Operators of the main graph, `domain::Name` where the domain is not ONNX's own.
+    pub operators: BTreeSet<String>,
+}
+
+/// Describes a model without importing it.
+///
+/// # Errors
+/// `ONX001` when the bytes are no model.
+pub fn describe(bytes: Bytes) -> Result<Description, Diagnostic> {
+    let model = proto::ModelProto::decode(bytes).map_err(|e| Diagnostic::error("ONX001", format!("this is not an ONNX model: {e}")))?;
+    let graph = model.graph.unwrap_or_default();
+    let is_filled = |name: &str| graph.initializer.iter().any(|t| t.name == name);
+    let inputs = graph.input.iter().filter(|i| !is_filled(&i.name));
+    let inputs = inputs.map(|i| Port { name: i.name.clone(), shape: import::declared_sizes(i) }).collect();
+    let named = |n: &proto::NodeProto| match n.domain.as_str() {
+        "" | "ai.onnx" => n.op_type.clone(),
+        domain => format!("{domain}::{}", n.op_type),
+    };
+    Ok(Description { inputs, operators: graph.node.iter().map(named).collect() })
 }
 
 /// Reads a file of one tensor (`TensorProto`), as test suites store inputs and outputs: its name and elements.

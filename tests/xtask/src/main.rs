@@ -9,6 +9,7 @@ mod docs;
 mod fuzz;
 mod measure;
 mod octet;
+mod onnx;
 mod report;
 mod run;
 mod schema;
@@ -77,6 +78,27 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Run ONNX's own backend cases through the interpreter and LiteRT
+    Onnx {
+        /// Only the cases that matter at the edge
+        #[arg(long)]
+        edge: bool,
+        /// Leave out LiteRT
+        #[arg(long)]
+        no_litert: bool,
+        /// Only cases whose name contains this text
+        #[arg(long)]
+        only: Option<String>,
+        /// Print every failure, expected or not
+        #[arg(long)]
+        failures: bool,
+        /// Drop from the list of expected failures what passes now
+        #[arg(long)]
+        bless: bool,
+        /// Write the table into docs/onnx.md
+        #[arg(long)]
+        write: bool,
+    },
     /// Run every fuzz target
     Fuzz {
         /// Seconds for each target
@@ -97,6 +119,10 @@ fn main() -> ExitCode {
         Task::Table { models, write } => table::table(&models, write),
         Task::Schema { check } => schema::schema(check),
         Task::Docs { check } => docs::docs(check),
+        Task::Onnx { edge, no_litert, only, failures, bless, write } => {
+            let flags = [("--edge", edge), ("--no-litert", no_litert), ("--failures", failures), ("--bless", bless), ("--write", write)];
+            onnx::onnx(flags.into_iter().filter(|(_, on)| *on).map(|(flag, _)| flag), only.as_deref())
+        }
         Task::Fuzz { seconds, target } => fuzz::fuzz(seconds, target.as_deref()),
         Task::Tidy => checks::all(),
     };

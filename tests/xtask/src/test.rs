@@ -6,7 +6,7 @@ use std::time::Instant;
 use octet_peers::{environment_folder, zoo};
 
 use crate::run::{Outcome, cargo, command, output, run, succeeds};
-use crate::{bench, checks, fuzz, octet, schema, setup, table};
+use crate::{bench, checks, fuzz, octet, onnx, schema, setup, table};
 
 /// What a step came to.
 enum Verdict {
@@ -81,10 +81,12 @@ fn steps(full: bool) -> Vec<Step> {
         step("clippy", || run(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])).into()),
         step("doc tests", || run(&mut cargo(&["test", "--quiet", "--workspace", "--doc"])).into()),
         step("tests", move || tests(full).into()),
+        step("onnx", || onnx::onnx(["--edge", "--no-litert"].into_iter(), None).into()),
         step("docs", || run(cargo(&["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings")).into()),
         step("wasm32", wasm32),
     ];
     if full {
+        steps.push(step("onnx in full", || onnx::onnx(std::iter::empty(), None).into()));
         steps.push(step("table", || with_zoo(|| table::table(&[], false))));
         steps.push(step("bench", || with_zoo(|| bench::bench(&[], 5, false))));
         steps.push(step("fuzz", || fuzz::fuzz(300, None).into()));

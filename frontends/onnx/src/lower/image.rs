@@ -102,7 +102,6 @@ fn pad(scope: &mut Scope<'_>, value: ValueId, pads: &[(usize, usize)], fill: f32
         flat[2 * axis + 3] = i32::try_from(after).map_err(|_| "a padding is too large")?;
     }
     let paddings = scope.constant_value(octet_ir::Constant::from_i32(&flat), Type::i32([rank, 2]));
-    #[expect(clippy::float_cmp, reason = "exactly 0 is PAD's own value")]
     if fill == 0.0 {
         return scope.op1(ops::Pad {}, &[value, paddings]);
     }
@@ -142,7 +141,7 @@ pub(super) fn convolution(
     let filter_dims = scope.dims(filter).to_vec();
     let window = window(node, &spatial, filter_dims[2..].to_vec())?;
     let groups = usize::try_from(node.int_or("group", 1)).unwrap_or(0);
-    if groups == 0 || filter_dims[1] * groups != channels || filter_dims[0] % groups != 0 {
+    if groups == 0 || filter_dims[1] * groups != channels || !filter_dims[0].is_multiple_of(groups) {
         return Err(format!("{groups} groups do not fit {channels} channels and a filter of {filter_dims:?}"));
     }
     let mut x = to_last(scope, x)?;
@@ -363,10 +362,10 @@ fn resize(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> 
             let rounding = node.text_or("nearest_mode", "round_prefer_floor");
             let fits = match (mode.1, rounding) {
                 ("asymmetric", "floor") => true,
-                ("asymmetric", _) => node.version < 11 || (target[2] % dims[2] == 0 && target[3] % dims[3] == 0 && rounding == "floor"),
+                ("asymmetric", _) => node.version < 11 || (target[2].is_multiple_of(dims[2]) && target[3].is_multiple_of(dims[3]) && rounding == "floor"),
                 ("half_pixel" | "pytorch_half_pixel", "round_prefer_floor" | "round_prefer_ceil") => {
                     // Whole upscaling never meets a tie, so every rounding agrees with TFLite's.
-                    target[2] % dims[2] == 0 && target[3] % dims[3] == 0
+                    target[2].is_multiple_of(dims[2]) && target[3].is_multiple_of(dims[3])
                 }
                 _ => false,
             };

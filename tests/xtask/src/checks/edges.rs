@@ -113,6 +113,12 @@ const RULES: &[Rule] = &[
         libraries: None,
         reason: "random graphs are made from the IR alone, so that every room's tests can use them",
     },
+    Rule {
+        name: "octet-onnx-suite",
+        rooms: &["octet", "octet-frontend-onnx", "octet-peers"],
+        libraries: None,
+        reason: "ONNX's cases run through what library users have",
+    },
     Rule { name: "octet-peers", rooms: &[], libraries: None, reason: "the peers' driver builds without the compiler" },
     Rule {
         name: "octet-bench",
