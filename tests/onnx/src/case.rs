@@ -124,14 +124,7 @@ fn choices(inputs: &[Tensor]) -> Vec<BTreeSet<usize>> {
     distinct
 }
 
-fn attempt(
-    bytes: &Bytes,
-    ports: &[octet_frontend_onnx::Port],
-    data: &Data,
-    baked: &BTreeSet<usize>,
-    folder: &Path,
-    out: &Path,
-) -> Ran {
+fn attempt(bytes: &Bytes, ports: &[octet_frontend_onnx::Port], data: &Data, baked: &BTreeSet<usize>, folder: &Path, out: &Path) -> Ran {
     let mut options = ImportOptions::default();
     for (index, (port, tensor)) in ports.iter().zip(&data.inputs).enumerate() {
         if baked.contains(&index) {
@@ -159,7 +152,8 @@ fn attempt(
 }
 
 fn import(bytes: &Bytes, options: &ImportOptions) -> Result<Module, String> {
-    let module = octet_frontend_onnx::read(bytes.clone(), &Import::alone(options)).map_err(|e| e.0.first().map(told).unwrap_or_default())?;
+    let module =
+        octet_frontend_onnx::read(bytes.clone(), &Import::alone(options)).map_err(|e| e.0.first().map(told).unwrap_or_default())?;
     verify::verify(&module).map_err(|e| format!("the verifier: {}", e.0.first().map(told).unwrap_or_default()))?;
     Ok(module)
 }

@@ -59,7 +59,13 @@ fn half(bits: u16, exponent_bits: u32) -> f64 {
     let bias = (1 << (exponent_bits - 1)) - 1;
     let size = match i32::from(exponent) {
         0 => mantissa * 2f64.powi(1 - bias),
-        e if e == (1 << exponent_bits) - 1 => if mantissa == 0.0 { f64::INFINITY } else { f64::NAN },
+        e if e == (1 << exponent_bits) - 1 => {
+            if mantissa == 0.0 {
+                f64::INFINITY
+            } else {
+                f64::NAN
+            }
+        }
         e => (1.0 + mantissa) * 2f64.powi(e - bias),
     };
     if bits >> 15 == 1 { -size } else { size }

@@ -148,8 +148,10 @@ fn judge(arguments: &Arguments, rows: &[Row], whole: bool) -> Result<(), String>
         });
         return expected::write(&list);
     }
-    let fresh: Vec<String> = failing.iter().filter(|(k, _)| !known.contains_key(*k)).map(|((c, r), why)| format!("{c} ({r}): {why}")).collect();
-    let gone: Vec<String> = known.keys().filter(|k| roads.contains_key(*k) && !failing.contains_key(*k)).map(|(c, r)| format!("{c} ({r})")).collect();
+    let fresh: Vec<String> =
+        failing.iter().filter(|(k, _)| !known.contains_key(*k)).map(|((c, r), why)| format!("{c} ({r}): {why}")).collect();
+    let gone: Vec<String> =
+        known.keys().filter(|k| roads.contains_key(*k) && !failing.contains_key(*k)).map(|(c, r)| format!("{c} ({r})")).collect();
     if !gone.is_empty() {
         println!("{} expected failures pass now; --bless drops them from the list:\n{}", gone.len(), gone.join("\n"));
     }

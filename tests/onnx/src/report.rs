@@ -44,7 +44,9 @@ impl Count {
 
 /// The page's tables as Markdown.
 pub(crate) fn tables(rows: &[Row]) -> String {
-    let mut out = String::from("| cases | number | interpreter | LiteRT | with inputs baked in | wrong, crashed or hung |\n|---|---|---|---|---|---|\n");
+    let mut out = String::from(
+        "| cases | number | interpreter | LiteRT | with inputs baked in | wrong, crashed or hung |\n|---|---|---|---|---|---|\n",
+    );
     let mut total = |name: &str, keep: &dyn Fn(&Row) -> bool| {
         let mut count = Count::default();
         rows.iter().filter(|r| keep(r)).for_each(|r| count.add(r));

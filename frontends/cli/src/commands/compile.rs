@@ -10,7 +10,7 @@ use octet_passes::{Monitor, PassRecord, PassSpec, Pipeline, Reproducer};
 use octet_plugin::{BackendEntry, Options, Registry};
 use serde_json::json;
 
-use crate::args::{Importing, Data};
+use crate::args::{Data, Importing};
 use crate::driver::{Compiled, Compiler, Destination, save};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;

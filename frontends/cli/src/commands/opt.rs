@@ -7,7 +7,7 @@ use octet_ir::text;
 use octet_passes::Pipeline;
 
 use super::compile::{Passes, Watch};
-use crate::args::{Importing, Data};
+use crate::args::{Data, Importing};
 use crate::driver::{Compiler, Destination, save_text};
 use crate::exit::{Exit, Failure};
 use crate::terminal::Terminal;

@@ -95,7 +95,8 @@ fn nothing_open(format: &str) -> Diagnostic {
 /// A file beside the model, mapped. What lies elsewhere once links are followed is not opened.
 fn sibling(model: &Path, relative: &str) -> Result<Bytes, Diagnostic> {
     let folder = model.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let cannot = |e: std::io::Error| Diagnostic::error("DAT001", format!("cannot read: {e}")).in_file(folder.join(relative).display().to_string());
+    let cannot =
+        |e: std::io::Error| Diagnostic::error("DAT001", format!("cannot read: {e}")).in_file(folder.join(relative).display().to_string());
     let folder = folder.canonicalize().map_err(cannot)?;
     let file = folder.join(relative).canonicalize().map_err(cannot)?;
     if !file.starts_with(&folder) {

@@ -362,7 +362,9 @@ fn resize(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> 
             let rounding = node.text_or("nearest_mode", "round_prefer_floor");
             let fits = match (mode.1, rounding) {
                 ("asymmetric", "floor") => true,
-                ("asymmetric", _) => node.version < 11 || (target[2].is_multiple_of(dims[2]) && target[3].is_multiple_of(dims[3]) && rounding == "floor"),
+                ("asymmetric", _) => {
+                    node.version < 11 || (target[2].is_multiple_of(dims[2]) && target[3].is_multiple_of(dims[3]) && rounding == "floor")
+                }
                 ("half_pixel" | "pytorch_half_pixel", "round_prefer_floor" | "round_prefer_ceil") => {
                     // Whole upscaling never meets a tie, so every rounding agrees with TFLite's.
                     target[2].is_multiple_of(dims[2]) && target[3].is_multiple_of(dims[3])
