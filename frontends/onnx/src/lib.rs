@@ -9,6 +9,7 @@
 //! through the caller, which confines it to the model's folder.
 
 mod attributes;
+mod build;
 mod constants;
 mod import;
 mod lower;

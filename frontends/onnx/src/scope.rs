@@ -260,16 +260,6 @@ impl<'m> Scope<'m> {
         self.op_typed(op, &[Some(value)], vec![ty]).map(|results| results[0])
     }
 
-    /// A two-operand operation with broadcasting.
-    pub(crate) fn binary(&mut self, kind: ops::BinaryKind, a: ValueId, b: ValueId) -> Result<ValueId, Refusal> {
-        self.op1(ops::Binary::new(kind), &[a, b])
-    }
-
-    /// A one-operand operation.
-    pub(crate) fn unary(&mut self, kind: ops::UnaryKind, x: ValueId) -> Result<ValueId, Refusal> {
-        self.op1(ops::Unary::new(kind), &[x])
-    }
-
     /// Real to quantized.
     pub(crate) fn quantize(&mut self, value: ValueId, elem: ElementType, quant: Quantization) -> Result<ValueId, Refusal> {
         let ty = Type::quantized(elem, self.ty(value).shape.clone(), quant);

@@ -3,12 +3,10 @@
 use octet_ir::ops::{self, BinaryKind, CompareKind, UnaryKind};
 use octet_ir::{ElementType, ValueId};
 
-use super::{Inputs, Lowering, Table, input, optional};
+use super::{Inputs, Lowering, Outputs, Table, input, optional};
 use crate::attributes::{Node, Refusal};
 use crate::scope::Scope;
 use crate::tensor;
-
-type Outputs = Result<Vec<ValueId>, Refusal>;
 
 pub(super) const TABLE: Table = &[
     ("Abs", |l, _, i| unary(l, i, UnaryKind::Abs)),
@@ -24,7 +22,6 @@ pub(super) const TABLE: Table = &[
     ("Cos", |l, _, i| unary(l, i, UnaryKind::Cos)),
     ("Div", |l, n, i| binary(l, n, i, BinaryKind::Div)),
     ("Dropout", dropout),
-    ("Elu", elu),
     ("Equal", |l, n, i| compare(l, n, i, CompareKind::Equal)),
     ("Erf", |l, _, i| one(erf(l.scope, input(i, 0)?))),
     ("Exp", |l, _, i| unary(l, i, UnaryKind::Exp)),
@@ -42,6 +39,7 @@ pub(super) const TABLE: Table = &[
     ("Max", |l, _, i| fold(l, i, BinaryKind::Maximum)),
     ("Mean", mean),
     ("Min", |l, _, i| fold(l, i, BinaryKind::Minimum)),
+    ("Mod", modulo),
     ("Mul", |l, n, i| binary(l, n, i, BinaryKind::Mul)),
     ("Neg", |l, _, i| unary(l, i, UnaryKind::Neg)),
     ("Not", |l, _, i| unary(l, i, UnaryKind::LogicalNot)),
@@ -54,12 +52,12 @@ pub(super) const TABLE: Table = &[
     ("Sigmoid", |l, _, i| unary(l, i, UnaryKind::Logistic)),
     ("Sign", |l, _, i| unary(l, i, UnaryKind::Sign)),
     ("Sin", |l, _, i| unary(l, i, UnaryKind::Sin)),
-    ("Softplus", softplus),
     ("Sqrt", |l, _, i| unary(l, i, UnaryKind::Sqrt)),
     ("Sub", |l, n, i| binary(l, n, i, BinaryKind::Sub)),
     ("Sum", |l, _, i| fold(l, i, BinaryKind::Add)),
     ("Tanh", |l, _, i| unary(l, i, UnaryKind::Tanh)),
     ("Where", where_),
+    ("Xor", |l, n, i| compare(l, n, i, CompareKind::NotEqual)),
 ];
 
 fn one(value: Result<ValueId, Refusal>) -> Outputs {
@@ -95,7 +93,7 @@ fn binary(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>, kin
 
 fn compare(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>, kind: CompareKind) -> Outputs {
     let operands = operands(l, node, inputs)?;
-    one(l.scope.op1(ops::Compare { kind }, &operands))
+    one(l.scope.compare(kind, operands[0], operands[1]))
 }
 
 /// Any number of inputs, combined from the left.
@@ -118,6 +116,22 @@ fn cast(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Ou
     let code = i32::try_from(node.int_or("to", 0)).unwrap_or(0);
     let elem = tensor::element_type(code).ok_or_else(|| format!("{} has no type in the IR", tensor::element_name(code)))?;
     one(l.scope.cast(input(inputs, 0)?, elem))
+}
+
+/// The remainder with the divisor's sign, or with `fmod` that of the dividend.
+fn modulo(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let scope = &mut *l.scope;
+    let (a, b) = (input(inputs, 0)?, input(inputs, 1)?);
+    if !node.flag("fmod") {
+        return one(scope.binary(BinaryKind::FloorMod, a, b));
+    }
+    let (size, divisor) = (scope.unary(UnaryKind::Abs, a)?, scope.unary(UnaryKind::Abs, b)?);
+    let rest = scope.binary(BinaryKind::FloorMod, size, divisor)?;
+    // SIGN has no integer kernel everywhere: a comparison says the same.
+    let zero = scope.scalar(0.0, scope.elem(a))?;
+    let negative = scope.compare(CompareKind::Less, a, zero)?;
+    let negated = scope.binary(BinaryKind::Sub, zero, rest)?;
+    one(scope.select(negative, negated, rest))
 }
 
 /// Clamping; the well-known intervals become activations, which fuse.
@@ -170,22 +184,6 @@ fn dropout(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) ->
     Ok(vec![x, equal])
 }
 
-fn elu(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
-    let x = input(inputs, 0)?;
-    let alpha = node.float_or("alpha", 1.0);
-    #[expect(clippy::float_cmp, reason = "exactly 1 is the operation's own slope")]
-    if alpha == 1.0 {
-        return one(l.scope.unary(UnaryKind::Elu, x));
-    }
-    // relu(x) + alpha * elu(min(x, 0))
-    let (zero, alpha) = (l.scope.f32(0.0), l.scope.f32(alpha));
-    let negative = l.scope.binary(BinaryKind::Minimum, x, zero)?;
-    let negative = l.scope.unary(UnaryKind::Elu, negative)?;
-    let negative = l.scope.binary(BinaryKind::Mul, negative, alpha)?;
-    let positive = l.scope.unary(UnaryKind::Relu, x)?;
-    one(l.scope.binary(BinaryKind::Add, positive, negative))
-}
-
 /// The error function by Abramowitz and Stegun 7.1.26, whose absolute error is below 1.5e-7: TFLite has none.
 /// `sign(x) * (1 - (a1 t + ... + a5 t^5) e^(-x^2))` with `t = 1 / (1 + p |x|)`.
 pub(super) fn erf(scope: &mut Scope<'_>, x: ValueId) -> Result<ValueId, Refusal> {
@@ -235,19 +233,6 @@ fn reciprocal(l: &mut Lowering<'_, '_, '_>, _: &Node<'_>, inputs: Inputs<'_>) ->
     let x = input(inputs, 0)?;
     let unit = l.scope.scalar(1.0, l.scope.elem(x))?;
     one(l.scope.binary(BinaryKind::Div, unit, x))
-}
-
-/// `log(1 + e^x)`, as `max(x, 0) + log(1 + e^-|x|)` so that nothing overflows.
-fn softplus(l: &mut Lowering<'_, '_, '_>, _: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
-    let x = input(inputs, 0)?;
-    let unit = l.scope.f32(1.0);
-    let magnitude = l.scope.unary(UnaryKind::Abs, x)?;
-    let negated = l.scope.unary(UnaryKind::Neg, magnitude)?;
-    let decay = l.scope.unary(UnaryKind::Exp, negated)?;
-    let sum = l.scope.binary(BinaryKind::Add, decay, unit)?;
-    let log = l.scope.unary(UnaryKind::Log, sum)?;
-    let positive = l.scope.unary(UnaryKind::Relu, x)?;
-    one(l.scope.binary(BinaryKind::Add, positive, log))
 }
 
 fn where_(l: &mut Lowering<'_, '_, '_>, _: &Node<'_>, inputs: Inputs<'_>) -> Outputs {

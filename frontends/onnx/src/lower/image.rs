@@ -2,23 +2,18 @@
 //!
 //! Each is lowered between two transposes: channels last before it, channels first after it. A pass cancels them along the wires.
 
-use octet_ir::ops::{self, BinaryKind, Padding, PoolKind, ReduceKind, UnaryKind};
+use octet_ir::ops::{self, BinaryKind, Padding, ReduceKind, UnaryKind};
 use octet_ir::{Type, ValueId};
 
-use super::{Inputs, Lowering, Table, input, optional};
+use super::{Inputs, Lowering, Outputs, Table, input, optional};
 use crate::attributes::{Node, Refusal};
 use crate::scope::Scope;
 
-type Outputs = Result<Vec<ValueId>, Refusal>;
-
 pub(super) const TABLE: Table = &[
-    ("AveragePool", |l, n, i| pool(l, n, i, PoolKind::Average)),
     ("BatchNormalization", batch_normalization),
     ("Conv", conv),
     ("GlobalAveragePool", |l, _, i| global(l, i, ReduceKind::Mean)),
     ("GlobalMaxPool", |l, _, i| global(l, i, ReduceKind::Max)),
-    ("MaxPool", |l, n, i| pool(l, n, i, PoolKind::Max)),
-    ("Resize", resize),
 ];
 
 /// `[N, C, ...]` to `[N, ..., C]`.
@@ -36,21 +31,21 @@ pub(crate) fn to_first(scope: &mut Scope<'_>, value: ValueId) -> Result<ValueId,
 }
 
 /// A window: sizes along each spatial axis.
-struct Window {
-    kernel: Vec<usize>,
-    stride: Vec<usize>,
-    dilation: Vec<usize>,
+pub(super) struct Window {
+    pub(super) kernel: Vec<usize>,
+    pub(super) stride: Vec<usize>,
+    pub(super) dilation: Vec<usize>,
     /// Before and after each axis; may be negative in a file, which is refused.
-    pads: Vec<(usize, usize)>,
+    pub(super) pads: Vec<(usize, usize)>,
 }
 
-fn sizes(values: Option<&[i64]>, count: usize, default: usize) -> Result<Vec<usize>, Refusal> {
+pub(super) fn sizes(values: Option<&[i64]>, count: usize, default: usize) -> Result<Vec<usize>, Refusal> {
     let Some(values) = values.filter(|v| !v.is_empty()) else { return Ok(vec![default; count]) };
     let sizes: Option<Vec<usize>> = values.iter().map(|&v| usize::try_from(v).ok()).collect();
     sizes.filter(|s| s.len() == count).ok_or_else(|| format!("{values:?} does not fit {count} spatial axes"))
 }
 
-fn window(node: &Node<'_>, spatial: &[usize], kernel: Vec<usize>) -> Result<Window, Refusal> {
+pub(super) fn window(node: &Node<'_>, spatial: &[usize], kernel: Vec<usize>) -> Result<Window, Refusal> {
     let count = spatial.len();
     let stride = sizes(node.ints("strides"), count, 1)?;
     let dilation = sizes(node.ints("dilations"), count, 1)?;
@@ -78,7 +73,7 @@ fn window(node: &Node<'_>, spatial: &[usize], kernel: Vec<usize>) -> Result<Wind
 
 impl Window {
     /// The TFLite padding that equals the explicit one, if there is one.
-    fn padding(&self, spatial: &[usize]) -> Option<Padding> {
+    pub(super) fn padding(&self, spatial: &[usize]) -> Option<Padding> {
         if self.pads.iter().all(|&p| p == (0, 0)) {
             return Some(Padding::Valid);
         }
@@ -91,7 +86,7 @@ impl Window {
 }
 
 /// Pads the spatial axes of a channels-last value with `fill`.
-fn pad(scope: &mut Scope<'_>, value: ValueId, pads: &[(usize, usize)], fill: f32) -> Result<ValueId, Refusal> {
+pub(super) fn pad(scope: &mut Scope<'_>, value: ValueId, pads: &[(usize, usize)], fill: f32) -> Result<ValueId, Refusal> {
     if pads.iter().all(|&p| p == (0, 0)) {
         return Ok(value);
     }
@@ -110,12 +105,12 @@ fn pad(scope: &mut Scope<'_>, value: ValueId, pads: &[(usize, usize)], fill: f32
 }
 
 /// A one-dimensional image gets a height of 1: `[N, W, C]` to `[N, 1, W, C]`.
-fn widen(scope: &mut Scope<'_>, value: ValueId) -> Result<ValueId, Refusal> {
+pub(super) fn widen(scope: &mut Scope<'_>, value: ValueId) -> Result<ValueId, Refusal> {
     let axis = scope.i32(1);
     scope.op1(ops::ExpandDims {}, &[value, axis])
 }
 
-fn narrow(scope: &mut Scope<'_>, value: ValueId) -> Result<ValueId, Refusal> {
+pub(super) fn narrow(scope: &mut Scope<'_>, value: ValueId) -> Result<ValueId, Refusal> {
     scope.op1(ops::Squeeze { dims: vec![1] }, &[value])
 }
 
@@ -209,73 +204,12 @@ fn convolution_2d(
         scope.op(op, &[Some(x), Some(filter), bias])?[0]
     } else {
         let filter = scope.transpose(filter, &[0, 2, 3, 1])?;
+        // LiteRT's kernel takes no convolution without a bias.
+        let bias = bias.unwrap_or_else(|| scope.f32s(&vec![0.0; outputs]));
         let op = ops::Conv2d { padding, stride, dilation, ..ops::Conv2d::default() };
-        scope.op(op, &[Some(x), Some(filter), bias])?[0]
+        scope.op(op, &[Some(x), Some(filter), Some(bias)])?[0]
     };
     if one_dimensional { narrow(scope, result) } else { Ok(result) }
-}
-
-fn pool(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>, kind: PoolKind) -> Outputs {
-    let scope = &mut *l.scope;
-    let x = input(inputs, 0)?;
-    let rank = scope.rank(x);
-    if !(3..=4).contains(&rank) {
-        return Err(format!("pooling over an input of rank {rank} is not supported"));
-    }
-    if node.wants(1) {
-        return Err("the indices of the largest elements are not supported".into());
-    }
-    let spatial = scope.dims(x)[2..].to_vec();
-    let kernel = sizes(node.ints("kernel_shape"), spatial.len(), 1)?;
-    let mut window = window(node, &spatial, kernel)?;
-    if window.dilation.iter().any(|&d| d != 1) {
-        return Err("dilated pooling is not supported".into());
-    }
-    if node.flag("ceil_mode") {
-        // Windows that begin inside the padded input count: as much more padding as makes the last one whole.
-        for axis in 0..spatial.len() {
-            let (before, after) = window.pads[axis];
-            let span = (spatial[axis] + before + after).saturating_sub(window.kernel[axis]);
-            let missing = span.next_multiple_of(window.stride[axis]) - span;
-            let last_start = span.next_multiple_of(window.stride[axis]);
-            if last_start < spatial[axis] + before {
-                window.pads[axis].1 += missing;
-                if missing > 0 && kind == PoolKind::Average {
-                    return Err("average pooling with ceil_mode and a partial window is not supported".into());
-                }
-            }
-        }
-    }
-    let mut value = to_last(scope, x)?;
-    let padding = window.padding(&spatial);
-    // TFLite's average counts the cells inside the input only.
-    let counts_padding = kind == PoolKind::Average && node.flag("count_include_pad");
-    let padding = match padding {
-        Some(Padding::Valid) => Padding::Valid,
-        Some(Padding::Same) if !counts_padding => Padding::Same,
-        _ if kind == PoolKind::Max => {
-            value = pad(scope, value, &window.pads, f32::MIN)?;
-            Padding::Valid
-        }
-        _ if counts_padding => {
-            value = pad(scope, value, &window.pads, 0.0)?;
-            Padding::Valid
-        }
-        _ => return Err(format!("average pooling with padding {:?} is not supported", window.pads)),
-    };
-    let one_dimensional = rank == 3;
-    if one_dimensional {
-        value = widen(scope, value)?;
-        window.kernel.insert(0, 1);
-        window.stride.insert(0, 1);
-    }
-    let (filter, stride) = ([window.kernel[0], window.kernel[1]], [window.stride[0], window.stride[1]]);
-    let op = ops::Pool2d { kind, padding, stride, filter, activation: ops::Activation::None };
-    let mut result = scope.op1(op, &[value])?;
-    if one_dimensional {
-        result = narrow(scope, result)?;
-    }
-    Ok(vec![to_first(scope, result)?])
 }
 
 fn global(l: &mut Lowering<'_, '_, '_>, inputs: Inputs<'_>, kind: ReduceKind) -> Outputs {
@@ -322,61 +256,4 @@ fn batch_normalization(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: In
     let scaled = scope.binary(BinaryKind::Mul, value, factor)?;
     let result = scope.binary(BinaryKind::Add, scaled, offset)?;
     Ok(vec![if scope.rank(x) > 2 { to_first(scope, result)? } else { result }])
-}
-
-/// Resizing height and width by the rules that TFLite has.
-fn resize(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
-    let scope = &mut *l.scope;
-    let x = input(inputs, 0)?;
-    let dims = scope.dims(x).to_vec();
-    if dims.len() != 4 {
-        return Err(format!("resizing an input of rank {} is not supported", dims.len()));
-    }
-    let (scales, sizes) = if node.version < 11 { (optional(inputs, 1), None) } else { (optional(inputs, 2), optional(inputs, 3)) };
-    let target: Vec<usize> = if let Some(sizes) = sizes {
-        let sizes = scope.need_ints(sizes, "the sizes")?;
-        sizes.iter().map(|&s| usize::try_from(s).map_err(|_| "a size is negative".to_owned())).collect::<Result<_, _>>()?
-    } else {
-        let scales = scales.and_then(|s| scope.floats(s)).ok_or("the scales must be constant")?;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "sizes of images")]
-        dims.iter().zip(&scales).map(|(&d, &s)| (d as f32 * s).floor().max(0.0) as usize).collect()
-    };
-    if target.len() != 4 || target[..2] != dims[..2] || node.has("axes") || node.flag("antialias") {
-        return Err("only height and width can be resized, without antialiasing".into());
-    }
-    let default = if node.version < 11 { "asymmetric" } else { "half_pixel" };
-    let mode = (node.text_or("mode", "nearest"), node.text_or("coordinate_transformation_mode", default));
-    let (align_corners, half_pixel_centers) = match mode.1 {
-        "asymmetric" => (false, false),
-        "align_corners" => (true, false),
-        "half_pixel" => (false, true),
-        "pytorch_half_pixel" if target[2] > 1 && target[3] > 1 => (false, true),
-        other => return Err(format!("coordinate transformation '{other}' is not supported")),
-    };
-    let size = [target[2], target[3]].map(|s| i32::try_from(s).unwrap_or(i32::MAX));
-    let size = scope.i32s(&size);
-    let value = to_last(scope, x)?;
-    let result = match mode.0 {
-        "linear" => scope.op1(ops::ResizeBilinear { align_corners, half_pixel_centers }, &[value, size])?,
-        "nearest" => {
-            let rounding = node.text_or("nearest_mode", "round_prefer_floor");
-            let fits = match (mode.1, rounding) {
-                ("asymmetric", "floor") => true,
-                ("asymmetric", _) => {
-                    node.version < 11 || (target[2].is_multiple_of(dims[2]) && target[3].is_multiple_of(dims[3]) && rounding == "floor")
-                }
-                ("half_pixel" | "pytorch_half_pixel", "round_prefer_floor" | "round_prefer_ceil") => {
-                    // Whole upscaling never meets a tie, so every rounding agrees with TFLite's.
-                    target[2].is_multiple_of(dims[2]) && target[3].is_multiple_of(dims[3])
-                }
-                _ => false,
-            };
-            if !fits {
-                return Err(format!("nearest-neighbour resizing with '{}' and '{rounding}' is not supported", mode.1));
-            }
-            scope.op1(ops::ResizeNearestNeighbor { align_corners, half_pixel_centers }, &[value, size])?
-        }
-        other => return Err(format!("resizing mode '{other}' is not supported")),
-    };
-    Ok(vec![to_first(scope, result)?])
 }

@@ -1,17 +1,14 @@
 //! Matrix products, softmax and layer normalization.
 
-use octet_ir::ops::{self, BinaryKind, ReduceKind, UnaryKind};
+use octet_ir::ops::{self, BinaryKind};
 use octet_ir::{ElementType, ValueId};
 
-use super::{Inputs, Lowering, Table, axis, input, optional};
+use super::{Inputs, Lowering, Outputs, Table, axis, input, optional};
 use crate::attributes::{Node, Refusal};
 use crate::scope::Scope;
 
-type Outputs = Result<Vec<ValueId>, Refusal>;
-
 pub(super) const TABLE: Table = &[
     ("Gemm", gemm),
-    ("LayerNormalization", layer_normalization),
     ("LogSoftmax", |l, n, i| softmax(l, n, i, true)),
     ("MatMul", |l, _, i| Ok(vec![matmul(l.scope, input(i, 0)?, input(i, 1)?)?])),
     ("Softmax", |l, n, i| softmax(l, n, i, false)),
@@ -106,28 +103,4 @@ fn softmax(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>, lo
     let moved = scope.transpose(x, &permutation)?;
     let result = apply(scope, moved)?;
     Ok(vec![scope.transpose(result, &permutation)?])
-}
-
-/// `(x - mean) / sqrt(variance + epsilon) * scale + bias` over the axes from `axis` on.
-fn layer_normalization(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
-    let scope = &mut *l.scope;
-    let (x, scale) = (input(inputs, 0)?, input(inputs, 1)?);
-    let rank = scope.rank(x);
-    let first = axis(node.int_or("axis", -1), rank)?;
-    let axes: Vec<i32> = (first..rank).map(|a| i32::try_from(a).unwrap_or(0)).collect();
-    let axes = scope.i32s(&axes);
-    let mean_of = |scope: &mut Scope<'_>, v: ValueId| scope.op1(ops::Reduce { kind: ReduceKind::Mean, keep_dims: true }, &[v, axes]);
-    let mean = mean_of(scope, x)?;
-    let difference = scope.op1(ops::Binary::new(BinaryKind::SquaredDifference), &[x, mean])?;
-    let variance = mean_of(scope, difference)?;
-    let epsilon = scope.f32(node.float_or("epsilon", 1e-5));
-    let shifted = scope.binary(BinaryKind::Add, variance, epsilon)?;
-    let inverse = scope.unary(UnaryKind::Rsqrt, shifted)?;
-    let centred = scope.binary(BinaryKind::Sub, x, mean)?;
-    let normalized = scope.binary(BinaryKind::Mul, centred, inverse)?;
-    let mut result = scope.binary(BinaryKind::Mul, normalized, scale)?;
-    if let Some(bias) = optional(inputs, 2) {
-        result = scope.binary(BinaryKind::Add, result, bias)?;
-    }
-    Ok(vec![result, mean, inverse])
 }

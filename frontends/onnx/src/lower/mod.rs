@@ -4,10 +4,20 @@
 //! operations through [`Scope`], which infers types and folds constants. It is chosen by domain and operator; what the opset version
 //! changes, the lowering itself asks of [`Node::version`].
 
+mod activation;
+mod attention;
+mod conv_transpose;
 mod elementwise;
+mod grid_sample;
 mod image;
+mod index;
 mod linear;
+mod normalization;
+mod pad;
+mod pool;
 mod quantize;
+mod reduce;
+mod resize;
 mod shape;
 
 pub(crate) use image::{to_first, to_last};
@@ -28,8 +38,11 @@ pub(crate) struct Lowering<'l, 'i, 'm> {
 /// Inputs of a node; `None` where an optional one is left out.
 pub(crate) type Inputs<'i> = &'i [Option<ValueId>];
 
+/// Values of a node's outputs, or why there are none.
+pub(crate) type Outputs = Result<Vec<ValueId>, Refusal>;
+
 /// Lowers one node.
-pub(crate) type Lower = fn(&mut Lowering<'_, '_, '_>, &Node<'_>, Inputs<'_>) -> Result<Vec<ValueId>, Refusal>;
+pub(crate) type Lower = fn(&mut Lowering<'_, '_, '_>, &Node<'_>, Inputs<'_>) -> Outputs;
 
 /// Rows of a family: operator and lowering.
 pub(crate) type Table = &'static [(&'static str, Lower)];
@@ -37,7 +50,23 @@ pub(crate) type Table = &'static [(&'static str, Lower)];
 /// The lowering of an operator of a domain.
 pub(crate) fn find(domain: &str, operator: &str) -> Option<Lower> {
     let tables: &[Table] = match domain {
-        "" => &[elementwise::TABLE, image::TABLE, linear::TABLE, shape::TABLE, quantize::TABLE],
+        "" => &[
+            activation::TABLE,
+            attention::TABLE,
+            conv_transpose::TABLE,
+            elementwise::TABLE,
+            grid_sample::TABLE,
+            image::TABLE,
+            index::TABLE,
+            linear::TABLE,
+            normalization::TABLE,
+            pad::TABLE,
+            pool::TABLE,
+            quantize::TABLE,
+            reduce::TABLE,
+            resize::TABLE,
+            shape::TABLE,
+        ],
         "com.microsoft" => &[quantize::MICROSOFT],
         _ => &[],
     };
@@ -59,4 +88,12 @@ pub(crate) fn axis(axis: i64, rank: usize) -> Result<usize, Refusal> {
     let signed = i64::try_from(rank).unwrap_or(i64::MAX);
     let index = if axis < 0 { axis + signed } else { axis };
     usize::try_from(index).ok().filter(|&i| i < rank).ok_or_else(|| format!("axis {axis} is outside rank {rank}"))
+}
+
+/// Axes from an attribute or, in later opsets, from input `index`.
+pub(crate) fn axes(scope: &Scope<'_>, node: &Node<'_>, inputs: Inputs<'_>, index: usize) -> Result<Option<Vec<i64>>, Refusal> {
+    if let Some(axes) = node.ints("axes") {
+        return Ok(Some(axes.to_vec()));
+    }
+    optional(inputs, index).map(|v| scope.need_ints(v, "the axes")).transpose()
 }

@@ -6,11 +6,9 @@
 use octet_ir::ops::{self, BinaryKind};
 use octet_ir::{ElementType, Quantization, Type, ValueId};
 
-use super::{Inputs, Lowering, Table, axis, image, input, linear, optional};
+use super::{Inputs, Lowering, Outputs, Table, axis, image, input, linear, optional};
 use crate::attributes::{Node, Refusal};
 use crate::scope::Scope;
-
-type Outputs = Result<Vec<ValueId>, Refusal>;
 
 pub(super) const TABLE: Table = &[
     ("DequantizeLinear", dequantize_linear),

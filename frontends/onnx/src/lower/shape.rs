@@ -1,13 +1,11 @@
 //! Operators that move elements or tell shapes.
 
-use octet_ir::ops::{self, ReduceKind};
-use octet_ir::{Constant, ElementType, Type, ValueId};
+use octet_ir::ops;
+use octet_ir::{Constant, ElementType, Type};
 
-use super::{Inputs, Lowering, Table, axis, input, optional};
+use super::{Inputs, Lowering, Outputs, Table, axes, axis, input, optional};
 use crate::attributes::{Node, Refusal};
 use crate::scope::{Probe, Scope};
-
-type Outputs = Result<Vec<ValueId>, Refusal>;
 
 pub(super) const TABLE: Table = &[
     ("Concat", concat),
@@ -16,13 +14,9 @@ pub(super) const TABLE: Table = &[
     ("Expand", expand),
     ("Flatten", flatten),
     ("Gather", gather),
-    ("ReduceMax", |l, n, i| reduce(l, n, i, ReduceKind::Max)),
-    ("ReduceMean", |l, n, i| reduce(l, n, i, ReduceKind::Mean)),
-    ("ReduceMin", |l, n, i| reduce(l, n, i, ReduceKind::Min)),
-    ("ReduceProd", |l, n, i| reduce(l, n, i, ReduceKind::Prod)),
-    ("ReduceSum", |l, n, i| reduce(l, n, i, ReduceKind::Sum)),
     ("Reshape", reshape),
     ("Shape", shape),
+    ("Size", size),
     ("Slice", slice),
     ("Split", split),
     ("Squeeze", squeeze),
@@ -100,6 +94,12 @@ fn reshape(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) ->
     Ok(vec![scope.reshape(x, &dims)?])
 }
 
+/// The number of elements, by way of the shape where that may change.
+fn size(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let sizes = shape(l, node, inputs)?[0];
+    Ok(vec![l.scope.reduce(ops::ReduceKind::Prod, sizes, &[0], false)?])
+}
+
 fn flatten(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
     let x = input(inputs, 0)?;
     let dims = l.scope.dims(x).to_vec();
@@ -116,14 +116,6 @@ fn transpose(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) 
         None => (0..rank).rev().collect(),
     };
     Ok(vec![l.scope.transpose(x, &permutation)?])
-}
-
-/// Axes from an attribute or, in later opsets, from input `index`.
-fn axes(scope: &Scope<'_>, node: &Node<'_>, inputs: Inputs<'_>, index: usize) -> Result<Option<Vec<i64>>, Refusal> {
-    if let Some(axes) = node.ints("axes") {
-        return Ok(Some(axes.to_vec()));
-    }
-    optional(inputs, index).map(|v| scope.need_ints(v, "the axes")).transpose()
 }
 
 fn squeeze(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
@@ -240,21 +232,6 @@ fn split(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> O
     let sizes = scope.i32s(&sizes);
     let at = scope.i32(i32::try_from(at).unwrap_or(0));
     scope.op_counted(ops::SplitV { num_splits: count }, &[Some(x), Some(sizes), Some(at)], count)
-}
-
-fn reduce(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>, kind: ReduceKind) -> Outputs {
-    let scope = &mut *l.scope;
-    let x = input(inputs, 0)?;
-    let rank = scope.rank(x);
-    let axes = axes(scope, node, inputs, 1)?.unwrap_or_default();
-    if axes.is_empty() && node.flag("noop_with_empty_axes") {
-        return Ok(vec![x]);
-    }
-    let axes: Vec<usize> =
-        if axes.is_empty() { (0..rank).collect() } else { axes.iter().map(|&a| axis(a, rank)).collect::<Result<_, _>>()? };
-    let axes: Vec<i32> = axes.iter().map(|&a| i32::try_from(a).unwrap_or(0)).collect();
-    let axes = scope.i32s(&axes);
-    Ok(vec![scope.op1(ops::Reduce { kind, keep_dims: node.int_or("keepdims", 1) == 1 }, &[x, axes])?])
 }
 
 /// A constant in any of the attribute's forms.
