@@ -324,18 +324,8 @@ impl Patch {
         }
         let erased: BTreeSet<OpId> = self.erased.iter().copied().collect();
         for &(old, new) in &self.replaced {
-            let value = graph.values.get(old).ok_or_else(|| PatchError::Dead(old.to_string()))?;
-            let made = self.defined_at(graph, new)?;
-            for user in &value.uses {
-                if let Use::Operand { op, .. } = user
-                    && !erased.contains(op)
-                    && made >= Moment::of(&graph.ops[*op])
-                    && self.type_of(graph, new).is_some()
-                    && !self.is_timeless(graph, new)
-                {
-                    return Err(PatchError::Order(graph.value_name(new)));
-                }
-            }
+            graph.values.get(old).ok_or_else(|| PatchError::Dead(old.to_string()))?;
+            self.defined_at(graph, new)?;
             if let (Some(a), Some(b)) = (self.type_of(graph, old), self.type_of(graph, new)) {
                 let same_shape = a.shape.dims() == b.shape.dims();
                 if !same_shape || (!self.retyped && (a.elem != b.elem || a.quant != b.quant)) {
@@ -348,13 +338,12 @@ impl Patch {
             if operand >= operation.operands.len() {
                 return Err(PatchError::Dead(format!("operand {operand} of {op}")));
             }
-            if let Some(value) = value
-                && self.defined_at(graph, value)? >= Moment::of(operation)
-                && !self.is_timeless(graph, value)
-            {
-                return Err(PatchError::Order(graph.value_name(value)));
+            if let Some(value) = value {
+                self.defined_at(graph, value)?;
             }
         }
+        let readers = self.moved_readers(graph);
+        self.check_order(graph, &erased, &readers)?;
         for &(index, value) in &self.outputs {
             self.defined_at(graph, value)?;
             if index >= graph.outputs.len() {
@@ -381,7 +370,50 @@ impl Patch {
                 return Err(PatchError::Dead(format!("constant {value}")));
             }
         }
-        self.check_erased(graph, &erased)
+        self.check_erased(graph, &erased, &readers)
+    }
+
+    /// Operands of the graph's own operations that the patch changes, by the value that they read once all has been carried out: operands are set
+    /// first, then values are replaced one after the other, so that a replacement moves what was set and what earlier ones moved.
+    fn moved_readers(&self, graph: &Graph) -> BTreeMap<ValueId, Vec<(OpId, usize)>> {
+        let mut set: BTreeMap<(OpId, usize), Option<ValueId>> = BTreeMap::new();
+        set.extend(self.operands.iter().map(|&(op, operand, value)| ((op, operand), value)));
+        let mut rebound: BTreeSet<(OpId, usize)> = set.keys().copied().collect();
+        let mut readers: BTreeMap<ValueId, Vec<(OpId, usize)>> = BTreeMap::new();
+        for (user, value) in set {
+            if let Some(value) = value {
+                readers.entry(value).or_default().push(user);
+            }
+        }
+        for &(old, new) in self.replaced.iter().filter(|(old, new)| old != new) {
+            let mut moved = readers.remove(&old).unwrap_or_default();
+            for user in graph.values.get(old).map_or(&[][..], |v| &v.uses) {
+                if let Use::Operand { op, operand } = *user
+                    && rebound.insert((op, operand))
+                {
+                    moved.push((op, operand));
+                }
+            }
+            readers.entry(new).or_default().extend(moved);
+        }
+        readers
+    }
+
+    /// Whether every operand that the patch changes is computed before its operation runs.
+    fn check_order(
+        &self,
+        graph: &Graph,
+        erased: &BTreeSet<OpId>,
+        readers: &BTreeMap<ValueId, Vec<(OpId, usize)>>,
+    ) -> Result<(), PatchError> {
+        for (&value, users) in readers {
+            let made = self.defined_at(graph, value)?;
+            let late = |(op, _): &(OpId, usize)| !erased.contains(op) && graph.ops.get(*op).is_some_and(|o| made >= Moment::of(o));
+            if !self.is_timeless(graph, value) && users.iter().any(late) {
+                return Err(PatchError::Order(graph.value_name(value)));
+            }
+        }
+        Ok(())
     }
 
     fn is_timeless(&self, graph: &Graph, value: ValueId) -> bool {
@@ -391,30 +423,35 @@ impl Patch {
         }
     }
 
-    fn check_erased(&self, graph: &Graph, erased: &BTreeSet<OpId>) -> Result<(), PatchError> {
-        let replaced: BTreeSet<ValueId> = self.replaced.iter().map(|(old, _)| *old).collect();
-        let rebound: BTreeSet<Use> = self
-            .operands
-            .iter()
-            .map(|&(op, operand, _)| Use::Operand { op, operand })
-            .chain(self.outputs.iter().map(|(index, _)| Use::Output(*index)))
-            .collect();
-        let newly_read: BTreeSet<ValueId> = self
-            .ops
-            .iter()
-            .flat_map(|(_, new)| new.operands.iter().flatten().copied())
-            .chain(self.operands.iter().filter_map(|(_, _, value)| *value))
-            .chain(self.outputs.iter().map(|(_, value)| *value))
-            .chain(self.replaced.iter().map(|(_, new)| *new))
-            .collect();
+    /// Whether nothing reads the results of what is erased, once all has been carried out.
+    fn check_erased(
+        &self,
+        graph: &Graph,
+        erased: &BTreeSet<OpId>,
+        readers: &BTreeMap<ValueId, Vec<(OpId, usize)>>,
+    ) -> Result<(), PatchError> {
+        if erased.is_empty() {
+            return Ok(());
+        }
+        let replaced: BTreeSet<ValueId> = self.replaced.iter().filter(|(old, new)| old != new).map(|(old, _)| *old).collect();
+        let set: BTreeSet<(OpId, usize)> = self.operands.iter().map(|&(op, operand, _)| (op, operand)).collect();
+        let mut outputs = graph.outputs.clone();
+        for &(index, value) in &self.outputs {
+            outputs[index] = value;
+        }
+        for &(old, new) in &self.replaced {
+            outputs.iter_mut().filter(|v| **v == old).for_each(|v| *v = new);
+        }
+        let read_anew: BTreeSet<ValueId> =
+            self.ops.iter().flat_map(|(_, new)| new.operands.iter().flatten().copied()).chain(outputs).collect();
+        let stays = |op: &OpId| !erased.contains(op);
         for &op in &self.erased {
             let operation = graph.ops.get(op).ok_or_else(|| PatchError::Dead(op.to_string()))?;
-            for result in operation.results.iter().filter(|r| !replaced.contains(r)) {
-                let still_read = graph.values[*result].uses.iter().any(|user| {
-                    let by_erased = matches!(user, Use::Operand { op, .. } if erased.contains(op));
-                    !by_erased && !rebound.contains(user)
-                });
-                if still_read || newly_read.contains(result) {
+            for result in &operation.results {
+                let moved = readers.get(result).is_some_and(|users| users.iter().any(|(op, _)| stays(op)));
+                let untouched = |user: &Use| matches!(user, Use::Operand { op, operand } if stays(op) && !set.contains(&(*op, *operand)));
+                let left = !replaced.contains(result) && graph.values[*result].uses.iter().any(untouched);
+                if moved || left || read_anew.contains(result) {
                     return Err(PatchError::InUse(graph.value_name(*result)));
                 }
             }

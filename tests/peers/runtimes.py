@@ -73,6 +73,9 @@ class Stack:
             return
         try:
             array = np.array(read_array())
+            if array.dtype.hasobject:
+                # Handles of variables, strings.
+                raise ValueError("its elements are no numbers")
             if self.sums:
                 array = np.uint32(zlib.crc32(array.tobytes()))
             self.arrays.setdefault(name, []).append(array)

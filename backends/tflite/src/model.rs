@@ -334,7 +334,11 @@ impl<'m, 'f> Writer<'m, 'f> {
     fn operator(&mut self, graph: &Graph, index: usize, operation: &Operation, tensors: &Tensors) -> WIPOffset<fb::Operator<'f>> {
         let op = operation.op();
         let opcode_index = self.code(op, Signature::of(graph, operation).version());
-        let operands: Vec<i32> = operation.operands().iter().map(|v| v.map_or(-1, |v| tensors.index(v))).collect();
+        let mut operands: Vec<i32> = operation.operands().iter().map(|v| v.map_or(-1, |v| tensors.index(v))).collect();
+        // LiteRT's convolutions count their inputs to know whether there is a bias, and refuse one that is listed as left out.
+        if bias_operand(op).is_some_and(|bias| operands.len() == bias + 1 && operands.last() == Some(&-1)) {
+            operands.pop();
+        }
         let (results, inner) = (tensors.indices(operation.results()), tensors.indices(operation.intermediates()));
         if let Op::Opaque(opaque) = op {
             match unpack(&opaque.options.0) {
@@ -571,4 +575,11 @@ impl Tensors {
         });
         i32::try_from(self.order.len() + added).unwrap_or(i32::MAX)
     }
+}
+
+/// Where an operation has a bias that must not be listed when it is left out.
+fn bias_operand(op: &Op) -> Option<usize> {
+    let plain = matches!(op, Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::Conv3d(_));
+    let transposed = matches!(op, Op::TransposeConv(_) | Op::Conv3dTranspose(_));
+    if plain { Some(2) } else { transposed.then_some(3) }
 }

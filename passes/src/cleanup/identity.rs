@@ -77,7 +77,10 @@ fn handed_on(module: &Module, graph: &Graph, operation: &Operation) -> Result<Va
                 .map(|(clamp, _)| clamp)
                 .or_else(|| producer.op().activation().and_then(Clamp::of_activation))
                 .ok_or(Refusal::NoMatch)?;
-            after(inner, outer) == inner
+            // TFLite Micro's RELU6 does not rescale, so it clamps at one place where its operand has the scale of its result, and at another
+            // where it has not.
+            let rescales = matches!(producer.op(), Op::Unary(_)) && graph.ty(operand(producer, 0)?).quant != graph.ty(to).quant;
+            after(inner, outer) == inner && !rescales
         }
         _ => return Err(Refusal::NoMatch),
     };

@@ -70,8 +70,14 @@ pub fn quantize(module: &mut Module, options: &QuantizeOptions, may: &mut dyn Fn
     options.check()?;
     let mut report = Report::new(options.mode);
     match options.mode {
-        Mode::DynamicRange => weight_only::dynamic_range(module, options.runtime, &mut report, may)?,
-        Mode::Float16 => weight_only::float16(module, &mut report, may)?,
+        Mode::DynamicRange => {
+            weight_only::dynamic_range(module, options.runtime, &mut report, may)?;
+            weight_only::plain_floats(module)?;
+        }
+        Mode::Float16 => {
+            weight_only::float16(module, &mut report, may)?;
+            weight_only::plain_floats(module)?;
+        }
         Mode::Int8 | Mode::Int8Only => report = integer(module, options, Width::I8, may)?,
         Mode::Int16x8 => report = integer(module, options, Width::I16, may)?,
     }

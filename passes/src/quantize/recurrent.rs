@@ -9,6 +9,7 @@ use octet_ir::{Constant, Diagnostic, ElementType, Graph, Loc, Module, Op, OpId, 
 
 use super::choose::Goal;
 use super::materialise::Rewrite;
+use super::options::Runtime;
 use super::params::{Bounds, Params, Width, quantize_elements, symmetric_scale};
 use super::report::at_value;
 use super::solve::constant_bounds;
@@ -54,6 +55,9 @@ pub(super) fn refuse(module: &Module, graph: &Graph, op: &Operation, goal: Goal)
         Op::Svdf(o) => {
             if !matches!(o.activation, Activation::None | Activation::Relu) {
                 return Some("the int8 kernel fuses RELU only".into());
+            }
+            if o.activation == Activation::None && goal.runtime != Runtime::Tflm {
+                return Some("LiteRT's int8 kernel refuses an SVDF without a fused RELU".into());
             }
             [svdf::FEATURE, svdf::TIME, svdf::BIAS].into_iter().find_map(constant).or_else(|| variable(svdf::STATE))
         }

@@ -247,7 +247,7 @@ pub fn rule(op: &Op, width: Width) -> Rule {
         Op::ResizeNearestNeighbor(_) => mover(BOTH),
 
         Op::Fill(_) => Rule::new(&[Plain, Role::Shared], SHARED, BOTH),
-        Op::OneHot(_) => Rule::new(&[Plain, Plain, Role::Shared], SHARED, by(width, LITERT, LITERT)),
+        Op::OneHot(_) => Rule::new(&[Plain, Plain, Role::Shared], SHARED, by(width, LITERT, NO)),
         Op::SparseToDense(_) => Rule::new(&[Plain, Plain, Role::Shared], SHARED, by(width, LITERT, NO)),
         Op::RangeOp(_) | Op::Where(_) => NONE,
 

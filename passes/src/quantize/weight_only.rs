@@ -50,6 +50,21 @@ pub(super) fn dynamic_range(
     Ok(())
 }
 
+/// Forgets the scales that training found: activations stay float, and kernels that compare the scales of what goes in and comes out would refuse.
+pub(super) fn plain_floats(module: &mut Module) -> Result<(), Diagnostics> {
+    for id in module.graph_ids() {
+        let graph = module.graph(id);
+        let mut patch = Patch::at_end(graph);
+        for (value, known) in graph.values().filter(|(_, v)| v.ty().elem.is_float() && v.ty().quant.is_some()) {
+            patch.set_type(value, known.ty().clone().with_quant(None));
+        }
+        if !patch.is_empty() {
+            apply(patch, module, id)?;
+        }
+    }
+    Ok(())
+}
+
 fn apply(patch: Patch, module: &mut Module, id: GraphId) -> Result<(), Diagnostics> {
     let refused = |e| Diagnostics::from(Diagnostic::error("QNT099", format!("quantization of a weight was refused: {e}")));
     patch.apply(module, id).map(drop).map_err(refused)

@@ -12,6 +12,8 @@ use tempfile::TempDir;
 pub enum Runtime {
     /// LiteRT as users get it: optimized kernels and the XNNPACK delegate.
     LiteRt,
+    /// LiteRT's optimized kernels without a delegate.
+    LiteRtBuiltin,
     /// LiteRT's reference kernels.
     LiteRtReference,
     /// TensorFlow Lite Micro.
@@ -80,6 +82,7 @@ impl Batch {
         let out = self.folder.path().join(format!("out{}.npz", self.outputs.len()));
         let (op, resolver) = match runtime {
             Runtime::LiteRt => ("litert", "xnnpack"),
+            Runtime::LiteRtBuiltin => ("litert", "builtin"),
             Runtime::LiteRtReference => ("litert", "reference"),
             Runtime::Tflm => ("tflm", ""),
         };

@@ -1,7 +1,7 @@
 //! Generated graphs through a real runtime, judged operation by operation: each one computes from what the runtime computed before it, so
 //! that a difference is the operation's own and bounds stay those of one operation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use octet_backend_tflite::{WriteOptions, write};
 use octet_eval::kernel::RoundingProfile;
@@ -13,6 +13,7 @@ use octet_plugin::Tensor;
 
 use crate::batch::{Batch, Ran, Runtime, Wanted};
 use crate::compare::ulps;
+use crate::known;
 use crate::ours::element;
 use crate::tolerance::tolerance;
 
@@ -56,12 +57,93 @@ pub struct Verdict {
     pub ran: usize,
     /// Operations compared, by mnemonic.
     pub compared: BTreeMap<&'static str, usize>,
-    /// Graphs that the runtime did not take, and its words.
-    pub refused: Vec<(String, String)>,
+    /// Graphs that the runtime did not take: the case's number, and its words.
+    pub refused: Vec<(usize, String)>,
     /// Operations that our interpreter does not compute, by name.
     pub missing: BTreeMap<String, usize>,
+    /// Differences of the runtime that are known, by their reason, and how often they were met.
+    pub known: BTreeMap<&'static str, usize>,
+    /// Operations with a known difference, by the case's number: to be judged by another runtime.
+    pub elsewhere: BTreeSet<(usize, OpId)>,
     /// Where both differ: the case's number and what differs.
     pub differing: Vec<(usize, String)>,
+}
+
+impl Verdict {
+    /// Adds what came of other cases, whose numbers are told by `number`.
+    pub fn merge(&mut self, other: Self, number: &dyn Fn(usize) -> usize) {
+        self.ran += other.ran;
+        for (mnemonic, count) in other.compared {
+            *self.compared.entry(mnemonic).or_default() += count;
+        }
+        for (name, count) in other.missing {
+            *self.missing.entry(name).or_default() += count;
+        }
+        for (why, count) in other.known {
+            *self.known.entry(why).or_default() += count;
+        }
+        self.refused.extend(other.refused.into_iter().map(|(index, why)| (number(index), why)));
+        self.differing.extend(other.differing.into_iter().map(|(index, why)| (number(index), why)));
+    }
+}
+
+/// Runs all cases in a runtime and judges them. A graph that the runtime refuses is taken apart, so that one operation does not hide the others;
+/// an operation that LiteRT's reference kernels do not have goes to its optimized ones. `refused` then holds single operations that have no
+/// reason in [`known`], by the number of their graph.
+///
+/// # Panics
+/// As [`judge`].
+pub fn judge_parts(cases: &[Case], runtime: Runtime) -> Verdict {
+    let mut verdict = judge(cases, runtime);
+    let mut parts: Vec<(usize, Case)> = Vec::new();
+    let whole = std::mem::take(&mut verdict.refused);
+    for &(index, _) in &whole {
+        let graph = cases[index].module.main();
+        parts.extend(graph.op_ids().into_iter().filter(|&op| !has_variable(graph.op(op).op())).map(|op| (index, alone(&cases[index], op))));
+    }
+    let has_data = |case: &Case| has_arrays(&case.module) && !case.module.main().outputs().is_empty();
+    parts.retain(|(_, case)| has_data(case));
+    let mut elsewhere: Vec<(usize, Case)> =
+        std::mem::take(&mut verdict.elsewhere).into_iter().map(|(index, op)| (index, alone(&cases[index], op))).collect();
+    elsewhere.retain(|(_, case)| has_data(case));
+    let targets: &[Runtime] = if runtime == Runtime::LiteRtReference { &[runtime, Runtime::LiteRtBuiltin] } else { &[runtime] };
+    for &target in targets {
+        if target == Runtime::LiteRtBuiltin {
+            parts.append(&mut elsewhere);
+        }
+        let (numbers, alone): (Vec<usize>, Vec<Case>) = std::mem::take(&mut parts).into_iter().unzip();
+        let mut found = judge(&alone, target);
+        found.elsewhere.clear();
+        for (index, why) in std::mem::take(&mut found.refused) {
+            let case = &alone[index];
+            if why.contains("Didn't find op for builtin opcode") && target == Runtime::LiteRtReference {
+                parts.push((numbers[index], Case { name: case.name.clone(), module: case.module.clone(), inputs: case.inputs.clone() }));
+            } else if let Some(reason) = known::refusal(target, &case.module, &why) {
+                *found.known.entry(reason).or_default() += 1;
+            } else if !we_refuse(case) {
+                let printed = octet_ir::text::print(&case.module).text;
+                found.refused.push((index, format!("{}: {why}\n{printed:.1500}", case.name)));
+            }
+        }
+        verdict.merge(found, &|index| numbers[index]);
+    }
+    verdict
+}
+
+/// One operation of a case, with data of its own.
+fn alone(case: &Case, op: OpId) -> Case {
+    let name = format!("{} alone from {}", case.module.main().op(op).op().mnemonic(), case.name);
+    Case::new(name, isolate(&case.module, GraphId::MAIN, op), 0)
+}
+
+fn has_variable(op: &Op) -> bool {
+    matches!(op, Op::CallOnce(_) | Op::VarHandle(_) | Op::ReadVariable(_) | Op::AssignVariable(_))
+}
+
+/// Whether our interpreter refuses the same data: an index out of bounds, a division by zero.
+fn we_refuse(case: &Case) -> bool {
+    let inputs: Vec<&Array> = (0..case.inputs.len()).filter_map(|i| case.inputs.get(&i.to_string())).collect();
+    run(&case.module, &inputs, samples(case), Runtime::LiteRtReference).is_err_and(|why| !why.starts_with("EVL001"))
 }
 
 /// Runs all cases in a runtime and judges them.
@@ -79,7 +161,7 @@ pub fn judge(cases: &[Case], runtime: Runtime) -> Verdict {
     let mut verdict = Verdict::default();
     for (index, (case, ran)) in cases.iter().zip(batch.run(&crate::judges())).enumerate() {
         match ran {
-            Ran::Refused(why) => verdict.refused.push((case.name.clone(), why)),
+            Ran::Refused(why) => verdict.refused.push((index, why)),
             Ran::Done(arrays) => {
                 verdict.ran += 1;
                 for op in case.module.main().op_ids() {
@@ -111,14 +193,14 @@ fn judge_op(case: &Case, index: usize, op: OpId, arrays: &BTreeMap<String, Array
     let graph = case.module.main();
     let operation = graph.op(op);
     // Variables live in the whole graph, not in one operation.
-    if matches!(operation.op(), Op::CallOnce(_) | Op::VarHandle(_) | Op::ReadVariable(_) | Op::AssignVariable(_)) {
+    if has_variable(operation.op()) {
         return;
     }
     let sources: Option<Vec<&Array>> = isolated_inputs(graph, op).into_iter().map(|v| seen(case, arrays, v)).collect();
     let Some(sources) = sources else { return };
     let alone = isolate(&case.module, GraphId::MAIN, op);
     let mnemonic = operation.op().mnemonic();
-    let found = match run(&alone, &sources, runtime) {
+    let found = match run(&alone, &sources, samples(case), runtime) {
         Ok(found) => found,
         Err(why) if why.starts_with("EVL001") => {
             let types: Vec<String> = operation.operands().iter().flatten().map(|&v| graph.ty(v).elem.to_string()).collect();
@@ -140,20 +222,33 @@ fn judge_op(case: &Case, index: usize, op: OpId, arrays: &BTreeMap<String, Array
         *verdict.compared.entry(mnemonic).or_default() += 1;
         let came_out = largest(&mut std::iter::once(expected));
         if let Err(why) = compare(operation.op(), expected, found, went_in.max(came_out)) {
-            verdict.differing.push((index, format!("{}: {mnemonic} of {}: {why}", case.name, graph.value_name(result))));
+            let finite = sources.iter().filter_map(|a| a.to_f32()).flatten().all(f32::is_finite);
+            let gap = gap(expected, found);
+            if let Some(reason) = known::difference(runtime, &alone, known::Found { finite, gap }) {
+                verdict.elsewhere.insert((index, op));
+                *verdict.known.entry(reason).or_default() += 1;
+                continue;
+            }
+            let printed = octet_ir::text::print(&alone).text;
+            verdict.differing.push((index, format!("{}: {mnemonic} of {}: {why}\n{printed:.1500}", case.name, graph.value_name(result))));
         }
     }
 }
 
+/// How often a case runs: once where nothing goes in.
+fn samples(case: &Case) -> usize {
+    if case.inputs.is_empty() { 1 } else { SAMPLES }
+}
+
 /// What our interpreter gives for all samples, state kept from one to the next.
-fn run(module: &Module, sources: &[&Array], runtime: Runtime) -> Result<Vec<Vec<u8>>, String> {
+fn run(module: &Module, sources: &[&Array], samples: usize, runtime: Runtime) -> Result<Vec<Vec<u8>>, String> {
     let told = |d: octet_ir::Diagnostic| format!("{}: {}", d.code, d.message);
     let profile = if runtime == Runtime::Tflm { RoundingProfile::Tflm } else { RoundingProfile::LitertReference };
     let mut interpreter = Interpreter::new(module, Options { profile, ..Options::default() }).map_err(told)?;
     interpreter.allocate_tensors().map_err(|all| all.0.into_iter().next().map_or_else(String::new, told))?;
     let graph = module.main();
     let mut found = vec![Vec::new(); graph.outputs().len()];
-    for sample in 0..SAMPLES {
+    for sample in 0..samples {
         for (&input, source) in graph.inputs().iter().zip(sources) {
             let bytes = source.sample(sample).unwrap_or_default().to_vec();
             let tensor = Tensor { elem: graph.ty(input).elem, shape: source.shape.get(1..).unwrap_or_default().to_vec(), bytes };
@@ -167,18 +262,27 @@ fn run(module: &Module, sources: &[&Array], runtime: Runtime) -> Result<Vec<Vec<
     Ok(found)
 }
 
+/// The largest distance of two elements; infinite where they cannot be compared.
+fn gap(expected: &Array, found: &[u8]) -> f64 {
+    let found = Array { bytes: found.to_vec(), ..expected.clone() };
+    match (expected.to_real(), found.to_real()) {
+        (Some(a), Some(b)) if a.len() == b.len() => a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max),
+        _ => f64::INFINITY,
+    }
+}
+
 /// Whether one result of an operation is what the runtime gave.
 fn compare(op: &Op, expected: &Array, found: &[u8], magnitude: f32) -> Result<(), String> {
     if expected.bytes == found {
         return Ok(());
     }
+    if expected.bytes.len() != found.len() {
+        return Err(format!("{} bytes instead of {} of {:?} {:?}", found.len(), expected.bytes.len(), expected.element, expected.shape));
+    }
     let found = Array { bytes: found.to_vec(), ..expected.clone() };
     let (Some(a), Some(b)) = (expected.to_f32(), found.to_f32()) else {
         return Err(crate::compare::difference(expected, &found).unwrap_or_default());
     };
-    if a.len() != b.len() {
-        return Err(format!("{} elements instead of {}", b.len(), a.len()));
-    }
     let bound = tolerance(op);
     let most = magnitude * bound.share;
     let far = |x: f32, y: f32| x != y && ulps(x, y) > bound.ulps && (x - y).abs().partial_cmp(&most).is_none_or(std::cmp::Ordering::is_gt);

@@ -1,5 +1,6 @@
 //! Walking over generated graphs: every seed of every profile, and a failing one made small and told.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use octet_eval::{Interpreter, Options};
@@ -29,19 +30,36 @@ pub fn holds(module: &Module, test: &dyn Fn(&Module) -> Result<(), String>) -> R
     })
 }
 
+/// Failures that one walk tells, each of another cause.
+const TOLD: usize = 4;
+
+/// A cause without what differs from case to case: numbers.
+fn kind_of(why: &str) -> String {
+    why.chars().filter(|c| !c.is_ascii_digit()).take(60).collect()
+}
+
 /// Tests the module of every seed.
 ///
 /// # Panics
-/// At the first failure, with its seed and the smallest module that still fails.
+/// When some fail: with the seed of one of each kind of failure, and the smallest module that still fails in the same way.
 pub fn walk(name: &str, profile: &Profile, few: u64, test: &dyn Fn(&Module) -> Result<(), String>) {
+    let mut failed: BTreeMap<String, (u64, String, Module)> = BTreeMap::new();
+    let mut count = 0;
     for seed in seeds(few) {
         let module = generate(seed, profile);
         if let Err(why) = holds(&module, test) {
-            let small = shrink(&module, &mut |candidate| holds(candidate, test).is_err());
-            let small_why = holds(&small, test).err().unwrap_or_default();
-            panic!("{}", report(seed, name, &format!("{why}\nshrunk: {small_why}"), &small));
+            count += 1;
+            failed.entry(kind_of(&why)).or_insert((seed, why, module));
         }
     }
+    let told = failed.iter().take(TOLD).map(|(kind, (seed, why, module))| {
+        let same = |candidate: &Module| holds(candidate, test).is_err_and(|why| kind_of(&why) == *kind);
+        let small = shrink(module, &mut |candidate| same(candidate));
+        let small_why = holds(&small, test).err().unwrap_or_default();
+        report(*seed, name, &format!("{why:.2000}\nshrunk: {small_why:.2000}"), &small)
+    });
+    let told: Vec<String> = told.collect();
+    assert!(count == 0, "{count} graphs fail, in {} ways\n{}", failed.len(), told.join("\n"));
 }
 
 /// Tests the module of every seed of every profile.
@@ -54,18 +72,24 @@ pub fn walk_all(few: u64, test: &dyn Fn(&Module) -> Result<(), String>) {
     }
 }
 
-/// What the interpreter computes from random inputs: the main graph's outputs.
-///
-/// # Errors
-/// The first diagnostic, as text: its code and message.
-pub fn interpret(module: &Module, seed: u64) -> Result<Vec<Tensor>, String> {
+/// Random data for the inputs of a module.
+#[must_use]
+pub fn feed(module: &Module, seed: u64) -> Vec<Tensor> {
     let inputs = random_inputs(module, seed);
     let graph = module.main();
     let tensors = graph.inputs().iter().zip(&inputs).map(|(&input, data)| {
         let ty = graph.ty(input);
         Tensor { elem: ty.elem, shape: ty.shape.dims().to_vec(), bytes: data.bytes().to_vec() }
     });
-    run(module, &tensors.collect::<Vec<_>>())
+    tensors.collect()
+}
+
+/// What the interpreter computes from random inputs: the main graph's outputs.
+///
+/// # Errors
+/// The first diagnostic, as text: its code and message.
+pub fn interpret(module: &Module, seed: u64) -> Result<Vec<Tensor>, String> {
+    run(module, &feed(module, seed))
 }
 
 /// What the interpreter computes from these inputs.

@@ -8,9 +8,11 @@ pub mod compare;
 pub mod differential;
 pub mod generated;
 pub mod inputs;
+pub mod known;
 pub mod models;
 pub mod mutate;
 pub mod ours;
+pub mod perturb;
 pub mod tolerance;
 
 pub use octet_peers as peers;

@@ -13,11 +13,22 @@ pub fn exp(input: &[f32], output: &mut [f32]) {
 /// `1 / (1 + e^-x)` of every element.
 pub fn logistic(input: &[f32], output: &mut [f32]) {
     map_simd(&Sigmoid {}, input, output);
+    keep_nan(input, output);
 }
 
 /// The hyperbolic tangent of every element.
 pub fn tanh(input: &[f32], output: &mut [f32]) {
     map_simd(&Tanh {}, input, output);
+    keep_nan(input, output);
+}
+
+/// The vectorized functions clamp their argument, which makes a number of a NaN.
+fn keep_nan(input: &[f32], output: &mut [f32]) {
+    super::vector::vectorized(|| {
+        for (&x, y) in input.iter().zip(output) {
+            *y = if x.is_nan() { x } else { *y };
+        }
+    });
 }
 
 /// `x * min(max(x + 3, 0), 6) / 6`.
@@ -48,11 +59,18 @@ pub fn activate(activation: Activation, x: &mut [f32]) {
             let (low, high) = activation.bounds().unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
             super::vector::vectorized(|| {
                 for x in x {
-                    *x = x.max(low).min(high);
+                    *x = x.clamp(low, high);
                 }
             });
         }
-        Activation::Tanh => rten_simd::SimdUnaryOp::map_mut(&Tanh {}, x),
+        Activation::Tanh => {
+            let mut given = [0.0; 64];
+            for part in x.chunks_mut(given.len()) {
+                let given = &mut given[..part.len()];
+                given.copy_from_slice(part);
+                tanh(given, part);
+            }
+        }
         Activation::SignBit => x.iter_mut().for_each(|x| *x = f32::from(u8::from(x.is_sign_negative()))),
     }
 }

@@ -344,7 +344,7 @@ impl SimdOp for MultiplyVector<'_> {
             };
             for (i, sum) in sums.into_iter().take(count).enumerate() {
                 let y = sum + self.bias.map_or(0.0, |bias| bias[n + i]);
-                self.out[n + i] = y.max(self.clamp.0).min(self.clamp.1);
+                self.out[n + i] = y.clamp(self.clamp.0, self.clamp.1);
             }
             n += count;
         }

@@ -48,7 +48,7 @@ pub fn rescale(y: &mut [f32], step: f32, scales: &[f32], bias: Option<&[f32]>, c
         for (channel, y) in row.iter_mut().enumerate() {
             let scale = if scales.len() == 1 { scales[0] } else { scales[channel] };
             let bias = bias.map_or(0.0, |bias| bias[channel]);
-            *y = (bias + *y * (step * scale)).max(clamp.0).min(clamp.1);
+            *y = (bias + *y * (step * scale)).clamp(clamp.0, clamp.1);
         }
     }
 }

@@ -100,7 +100,7 @@ impl Transposed {
                 }
             }
             for y in output {
-                *y = y.max(self.clamp.0).min(self.clamp.1);
+                *y = y.clamp(self.clamp.0, self.clamp.1);
             }
         }
     }

@@ -60,7 +60,7 @@ impl FullyConnected {
         let real = channel_multipliers(scales.input.scale, scales.weights, scales.output.scale, n, single_product)?;
         let range = scales.activation.quantized(output, scales.output);
         let mut requantize = Requantize::new(bias, fixed(&real), scales.output, range)?;
-        if profile == RoundingProfile::LitertReference && !input.is_wide() {
+        if profile == RoundingProfile::LitertReference {
             requantize = requantize.in_double(real);
         }
         Ok(Self { n, k, weights: Packed::new(n, k, |c, i| weights[c * k + i]), requantize, input_zero_point: scales.input.zero_point })

@@ -171,6 +171,13 @@ impl Requantize {
     fn wide(&self, block: usize, bias: &[i64], sums: &[i64; LANES]) -> [i32; LANES] {
         let first = block * LANES;
         let mut values = [0i32; LANES];
+        if let Some(real) = &self.real {
+            for (((o, &sum), &bias), &real) in values.iter_mut().zip(sums).zip(&bias[first..]).zip(&real[first..]) {
+                let scaled = (sum.wrapping_add(bias) as f64 * real).round() as i32;
+                *o = scaled.saturating_add(self.zero_point).clamp(self.min, self.max);
+            }
+            return values;
+        }
         for (((o, &sum), &bias), m) in values.iter_mut().zip(sums).zip(&bias[first..]).zip(&self.multipliers[first..]) {
             let scaled = m.apply_i64(sum.wrapping_add(bias)).wrapping_add(self.zero_point);
             *o = scaled.clamp(self.min, self.max);

@@ -205,8 +205,41 @@ fn only_float(cx: &PrepareCx<'_>, input: usize, filter: usize) -> Result<(), Pre
     if cx.elem(input)? == E::F32 && cx.elem(filter)? == E::F32 { Ok(()) } else { Err(cx.unsupported()) }
 }
 
+/// A transposed convolution of float input and integer weights: the input is rounded to 8 bits, sample by sample.
+fn hybrid_transposed(
+    cx: &PrepareCx<'_>,
+    one: TransposedShape,
+    at: impl Fn(usize, usize, usize) -> usize,
+    activation: Activation,
+) -> Prepared {
+    float_if_there(cx, 3)?;
+    let (weights, channels) = (cx.ty(1)?, one.output_channels);
+    let scales = weight_scales(cx, weights)?;
+    if scales.len() != 1 && scales.len() != channels {
+        return Err(cx.unsupported());
+    }
+    let numbers = integer_weights(&cx.value::<u8>(1)?, weights);
+    let conv = Transposed::new(one, |tap, co, ci| numbers[at(tap, co, ci)], None, UNCLAMPED);
+    let batch = cx.shape(2)?.first().copied().unwrap_or(1).max(1);
+    let sample = cx.ty(2)?.shape.elements() / batch;
+    let result = cx.result(0)?.shape.elements() / batch;
+    let clamp = clamp_of(activation);
+    kernel_with_scratch((sample + conv.scratch()) * size_of::<f32>(), move |io| {
+        let (input, bias) = (io.input::<f32>(2), io.optional::<f32>(3));
+        let (output, scratch) = io.output_and_scratch::<f32, f32>(0);
+        let (rounded, scratch) = scratch.split_at_mut(sample);
+        for (x, y) in input.chunks_exact(sample.max(1)).zip(output.chunks_exact_mut(result.max(1))) {
+            let step = quantize_asymmetric(x, rounded);
+            conv.run(rounded, y, scratch);
+            rescale(y, step, &scales, bias, channels, clamp);
+        }
+        if activation.bounds().is_none() {
+            activate(activation, output);
+        }
+    })
+}
+
 pub(super) fn transpose_conv(op: &TransposeConv, cx: &PrepareCx<'_>) -> Prepared {
-    only_float(cx, 2, 1)?;
     let [output_channels, kh, kw, input_channels] = cx.dims(1)?;
     let [batch, h, w, _] = cx.dims(2)?;
     let &[_, oh, ow, _] = cx.result_shape(0)? else { return Err(cx.invalid("the result has no rank of 4")) };
@@ -217,7 +250,12 @@ pub(super) fn transpose_conv(op: &TransposeConv, cx: &PrepareCx<'_>) -> Prepared
         output_channels,
     };
     let taps = kh * kw;
-    transposed(cx, shape, move |tap, co, ci| (co * taps + tap) * input_channels + ci, op.activation)
+    let at = move |tap, co, ci| (co * taps + tap) * input_channels + ci;
+    match (cx.elem(2)?, cx.elem(1)?) {
+        (E::F32, E::F32) => transposed(cx, shape, at, op.activation),
+        (E::F32, E::I8) => hybrid_transposed(cx, TransposedShape { batch: 1, ..shape }, at, op.activation),
+        _ => Err(cx.unsupported()),
+    }
 }
 
 pub(super) fn conv_3d(op: &Conv3d, cx: &PrepareCx<'_>) -> Prepared {

@@ -11,7 +11,7 @@ use crate::buffer::Buffer;
 use crate::float::activation::logistic;
 use crate::float::gemm::multiply_vector;
 use crate::float::recurrent::{self as kernels, Gate, Matrix, Rows, Sequence};
-use crate::kernel::{Io, PrepareCx, PrepareError, Prepared, fallible_kernel, kernel};
+use crate::kernel::{Io, PrepareCx, PrepareError, Prepared, fallible_kernel};
 
 /// The matrix that operand `index` holds, which must have these sizes. With `diagonal`, one row of weights is a diagonal.
 fn matrix(cx: &PrepareCx<'_>, index: usize, [rows, columns]: [usize; 2], asymmetric: bool) -> Result<Matrix, PrepareError> {
@@ -225,9 +225,17 @@ fn basic_lstm(cx: &PrepareCx<'_>) -> Prepared {
     if !float || !fits || !sized || cx.ty(4)?.shape.elements() != batch * outputs {
         return Err(cx.unsupported());
     }
-    kernel(move |io| {
-        let (x, h, weights, bias, cell) = (io.input::<f32>(0), io.input::<f32>(1), io.input(2), io.input(3), io.input::<f32>(4));
-        let [out, state, joined, gates] = &mut *io.outputs else { return };
+    fallible_kernel(0, move |io| {
+        let (x, weights, bias) = (io.input::<f32>(0), io.input(2), io.input(3));
+        let (given_h, given_cell) = (io.input::<f32>(1), io.input::<f32>(4));
+        // Either may be a variable, which then holds what came out.
+        let mut variables = io.states.iter().map(Buffer::as_slice::<f32>);
+        let mut previous = |given| if <[f32]>::is_empty(given) { variables.next().unwrap_or_default() } else { given };
+        let (h, cell) = (previous(given_h), previous(given_cell));
+        if h.len() < batch * outputs || cell.len() < batch * outputs {
+            return Err(Diagnostic::error("EVL012", "a state of the layer is no variable of the right size"));
+        }
+        let [out, state, joined, gates] = &mut *io.outputs else { return Ok(()) };
         let (out, state) = (out.data.as_mut_slice::<f32>(), state.data.as_mut_slice::<f32>());
         let (joined, gates) = (joined.data.as_mut_slice::<f32>(), gates.data.as_mut_slice::<f32>());
         let mut sigmoid = vec![0.0; rows];
@@ -245,6 +253,12 @@ fn basic_lstm(cx: &PrepareCx<'_>) -> Prepared {
                 out[b * outputs + i] = output * new.tanh();
             }
         }
+        let kept: [(&[f32], &[f32]); 2] = [(given_h, out), (given_cell, state)];
+        let fresh = kept.into_iter().filter(|(given, _)| given.is_empty()).map(|(_, made)| made);
+        for (variable, made) in io.states.iter_mut().zip(fresh) {
+            variable.as_mut_slice::<f32>()[..made.len()].copy_from_slice(made);
+        }
+        Ok(())
     })
 }
 

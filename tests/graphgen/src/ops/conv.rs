@@ -28,7 +28,9 @@ fn conv_2d(cx: &mut Cx<'_, '_>, mnemonic: &'static str) -> Option<()> {
     let co = groups * cx.random().between(1, 6 / groups);
     let rules = Rules { axis: Some(0), four_bits: true, blocks: false, hybrid: true };
     let filter = weights(cx, kind, vec![co, kh, kw, ci / groups], rules);
-    let b = bias(cx, x, &filter, co, true);
+    // LiteRT takes no CONV_2D without a bias.
+    let may_lack = cx.runtime() != Runtime::LiteRt;
+    let b = bias(cx, x, &filter, co, may_lack);
     let activation = activation(cx);
     let (low, high) = clamped(sum_range(cx, x, &filter, kh * kw * ci / groups), activation);
     let quantized_bias_type = (kind == Kind::I16 && cx.chance(50)).then_some(ElementType::I64);

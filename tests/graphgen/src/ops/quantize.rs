@@ -56,12 +56,14 @@ fn dequantize(cx: &mut Cx<'_, '_>, mnemonic: &'static str) -> Option<()> {
 fn fake_quant(cx: &mut Cx<'_, '_>, mnemonic: &'static str) -> Option<()> {
     let kind = cx.kind(mnemonic)?;
     let x = cx.any(kind);
+    // A narrow range is for weights, which LiteRT does not compute.
+    let narrow = cx.runtime() != Runtime::LiteRt;
     let r = cx.random();
     let op = FakeQuant {
         min: -r.float(0.0, 4.0),
         max: r.float(0.5, 4.0),
         num_bits: u32::try_from(*r.pick(&[8, 8, 4, 16])).ok()?,
-        narrow_range: r.chance(30),
+        narrow_range: narrow && r.chance(30),
     };
     let out = Out::plain(kind.elem(), op.min - 0.1, op.max + 0.1);
     cx.emit1(op, &[x], out).map(drop)

@@ -4,6 +4,7 @@ use octet_ir::{ElementType, Granularity, Quantization, Type, ValueId};
 
 use crate::build::Cx;
 use crate::kind::Kind;
+use crate::profile::Runtime;
 
 /// Weights, and what the bias beside them needs to know.
 pub(super) struct Weights {
@@ -57,7 +58,8 @@ pub(super) fn weights(cx: &mut Cx<'_, '_>, kind: Kind, dims: Vec<usize>, rules: 
                 return Weights { value: cx.filled(ty, 0.0, 0.0), scales: vec![step], amplitude };
             }
             let (quant, scales) = match rules.axis {
-                Some(axis) if cx.chance(70) => {
+                // TFLM's FULLY_CONNECTED, the operation that takes blocks, has one scale for four-bit weights.
+                Some(axis) if !(narrow && rules.blocks && cx.runtime() == Runtime::Tflm) && cx.chance(70) => {
                     let scales = spread(cx, step, dims[axis]);
                     (Quantization::per_axis(axis, scales.clone()), scales)
                 }

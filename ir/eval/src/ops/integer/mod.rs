@@ -49,6 +49,7 @@ pub(super) fn prepare(cx: &PrepareCx<'_>) -> Answer {
         Op::Dequantize(_) => cx.elem(0)?.is_integer().then(|| quantize::dequantize(cx)).transpose(),
         Op::Svdf(op) => stored(cx, 0).then(|| recurrent::svdf(op, cx)).transpose(),
         Op::UnidirectionalSequenceLstm(op) => stored(cx, 0).then(|| recurrent::unidirectional_sequence_lstm(op, cx)).transpose(),
+        Op::Lstm(op) => stored(cx, 0).then(|| recurrent::lstm(op, cx)).transpose(),
         // No runtime computes these on quantized integers.
         Op::Conv3d(_)
         | Op::Conv3dTranspose(_)
@@ -56,7 +57,6 @@ pub(super) fn prepare(cx: &PrepareCx<'_>) -> Answer {
         | Op::LocalResponseNormalization(_)
         | Op::FakeQuant(_)
         | Op::BidirectionalSequenceLstm(_)
-        | Op::Lstm(_)
         | Op::Rnn(_)
         | Op::UnidirectionalSequenceRnn(_)
         | Op::BidirectionalSequenceRnn(_)

@@ -1,7 +1,7 @@
 //! SVDF and LSTM on integers.
 
 use octet_ir::ElementType as E;
-use octet_ir::ops::{Activation, Svdf, UnidirectionalSequenceLstm};
+use octet_ir::ops::{Activation, LstmKernel, Svdf, UnidirectionalSequenceLstm};
 
 use super::conv::{bias, weight_scales};
 use super::{affine, kernel, operand, prepared, result};
@@ -61,9 +61,28 @@ fn missing() -> KernelError {
     KernelError("a state is missing".into())
 }
 
+/// What the two layers that share one order of operands say of themselves.
+struct Layer {
+    activation: Activation,
+    cell_clip: f32,
+    time_major: bool,
+}
+
+pub(super) fn unidirectional_sequence_lstm(op: &UnidirectionalSequenceLstm, cx: &PrepareCx<'_>) -> Prepared {
+    lstm_layer(&Layer { activation: op.activation, cell_clip: op.cell_clip, time_major: op.time_major }, cx)
+}
+
+/// One step of the same arithmetic; the basic cell on uint8 is another one.
+pub(super) fn lstm(op: &octet_ir::ops::Lstm, cx: &PrepareCx<'_>) -> Prepared {
+    match op.kernel_type {
+        LstmKernel::Full => lstm_layer(&Layer { activation: op.activation, cell_clip: op.cell_clip, time_major: true }, cx),
+        LstmKernel::Basic => Err(cx.unsupported()),
+    }
+}
+
 /// Operands in TFLite's order: weights 1 to 4 and 5 to 8, biases 12 to 15, each for input, forget, cell and output gate; the output state
 /// is operand 18, the cell state 19.
-pub(super) fn unidirectional_sequence_lstm(op: &UnidirectionalSequenceLstm, cx: &PrepareCx<'_>) -> Prepared {
+fn lstm_layer(op: &Layer, cx: &PrepareCx<'_>) -> Prepared {
     const LEFT_OUT: [usize; 9] = [9, 10, 11, 16, 17, 20, 21, 22, 23];
     let elem = cx.elem(0)?;
     let (hidden_ty, cell_ty) = (cx.ty(18)?, cx.ty(19)?);
@@ -77,7 +96,11 @@ pub(super) fn unidirectional_sequence_lstm(op: &UnidirectionalSequenceLstm, cx: 
             return Err(cx.unsupported());
         }
     };
-    let [first, second, input] = cx.dims(0)?;
+    let [first, second, input] = match *cx.shape(0)? {
+        [batch, input] => [if op.time_major { 1 } else { batch }, if op.time_major { batch } else { 1 }, input],
+        [first, second, input] => [first, second, input],
+        _ => return Err(cx.unsupported()),
+    };
     let (time, batch) = if op.time_major { (first, second) } else { (second, first) };
     let [state, _] = cx.dims(5)?;
     let shape = LstmShape { batch, time, input, state, time_major: op.time_major, cell_clip: op.cell_clip, sigmoid_cell };
