@@ -133,11 +133,7 @@ impl Plan {
                 let mut values = to_f32(self.from, bytes)?;
                 finite(&values)?;
                 if let Some(preprocess) = preprocess {
-                    for sample in values.chunks_mut(*channels) {
-                        for (channel, value) in sample.iter_mut().enumerate() {
-                            *value = preprocess.apply(*value, channel);
-                        }
-                    }
+                    preprocess.apply_all(&mut values, *channels);
                     finite(&values)?;
                 }
                 self.finish(&values, *affine)
@@ -162,9 +158,18 @@ impl Plan {
                 out.iter().flat_map(|v| v.to_le_bytes()).collect()
             }
             (ElementType::F64, _) => values.iter().flat_map(|v| f64::from(*v).to_le_bytes()).collect(),
-            _ => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            _ => le_bytes(values),
         })
     }
+}
+
+/// The bytes of floats, little-endian.
+fn le_bytes(values: &[f32]) -> Vec<u8> {
+    let mut bytes = vec![0; size_of_val(values)];
+    for (to, value) in bytes.as_chunks_mut().0.iter_mut().zip(values) {
+        *to = value.to_le_bytes();
+    }
+    bytes
 }
 
 fn overflow(values: &[f32], mut finite: impl Iterator<Item = bool>, to: ElementType) -> Result<(), Misfit> {
@@ -182,6 +187,10 @@ fn not_finite(position: usize, value: f64) -> Misfit {
 }
 
 fn finite(values: &[f32]) -> Result<(), Misfit> {
+    // Without a way out of the loop the compiler vectorises it.
+    if values.iter().fold(true, |all, v| all & v.is_finite()) {
+        return Ok(());
+    }
     match values.iter().position(|v| !v.is_finite()) {
         Some(position) => Err(not_finite(position, values.get(position).copied().unwrap_or_default().into())),
         None => Ok(()),
@@ -189,7 +198,7 @@ fn finite(values: &[f32]) -> Result<(), Misfit> {
 }
 
 /// Calls `f` with the elements of `bytes` read by `read`.
-fn each<const N: usize, T, U>(bytes: &[u8], read: fn([u8; N]) -> T, f: impl Fn(T) -> U) -> Vec<U> {
+fn each<const N: usize, T, U>(bytes: &[u8], read: impl Fn([u8; N]) -> T, f: impl Fn(T) -> U) -> Vec<U> {
     bytes.as_chunks().0.iter().map(|c| f(read(*c))).collect()
 }
 

@@ -54,6 +54,19 @@ impl Preprocess {
         (scaled - at(&self.mean, 0.0)) / at(&self.std, 1.0)
     }
 
+    /// [`apply`](Self::apply) to samples whose innermost axis has `channels` entries.
+    pub(crate) fn apply_all(&self, values: &mut [f32], channels: usize) {
+        if let (&[(numerator, denominator)], true) = (self.scale.as_slice(), self.mean.is_empty() && self.std.is_empty()) {
+            let scale = |x: f32| if denominator == 1.0 { x * numerator } else { x * numerator / denominator };
+            return values.iter_mut().for_each(|v| *v = scale(*v));
+        }
+        for sample in values.chunks_mut(channels) {
+            for (channel, value) in sample.iter_mut().enumerate() {
+                *value = self.apply(*value, channel);
+            }
+        }
+    }
+
     /// Whether values change at all.
     pub fn changes_values(&self) -> bool {
         !(self.scale.is_empty() && self.mean.is_empty() && self.std.is_empty())

@@ -2,6 +2,8 @@
 //!
 //! Everything merges exactly (minimum, maximum, sums of integers), so that the result does not depend on how many threads gathered it.
 
+use octet_eval::float::vector::vectorized;
+
 use crate::quantize::Bounds;
 
 /// Bins of a histogram.
@@ -24,18 +26,23 @@ impl Default for Extremes {
 impl Extremes {
     /// Adds values; answers whether all of them are finite.
     pub(super) fn add(&mut self, values: &[f32]) -> bool {
-        const LANES: usize = 16;
+        const LANES: usize = 32;
         let (mut lo, mut hi, mut poison) = ([self.lo; LANES], [self.hi; LANES], [0.0f32; LANES]);
         let (chunks, rest) = values.as_chunks::<LANES>();
-        for chunk in chunks {
-            for lane in 0..LANES {
-                let v = chunk[lane];
-                lo[lane] = if v < lo[lane] { v } else { lo[lane] };
-                hi[lane] = if v > hi[lane] { v } else { hi[lane] };
-                // Zero for every finite value, NaN for the others.
-                poison[lane] += v * 0.0;
-            }
-        }
+        vectorized(
+            #[inline(always)]
+            || {
+                for chunk in chunks {
+                    for lane in 0..LANES {
+                        let v = chunk[lane];
+                        lo[lane] = if v < lo[lane] { v } else { lo[lane] };
+                        hi[lane] = if v > hi[lane] { v } else { hi[lane] };
+                        // Zero for every finite value, NaN for the others.
+                        poison[lane] += v * 0.0;
+                    }
+                }
+            },
+        );
         for (lane, &v) in rest.iter().enumerate() {
             lo[lane] = if v < lo[lane] { v } else { lo[lane] };
             hi[lane] = if v > hi[lane] { v } else { hi[lane] };
