@@ -55,10 +55,16 @@ fn compiler(data: &str, scale: Option<&str>, repeat: usize) -> Result<Compiler, 
     Ok(compiler)
 }
 
-/// Seconds of the calibrate pass on all cores: reading and scaling the samples, running them, keeping the ranges.
+/// Seconds of the calibrate pass on all cores: reading and scaling the samples, running them, keeping the ranges. The samples are
+/// unpacked before: the peer's are too.
 fn calibrate(model: &str, data: &str, scale: Option<&str>) -> Result<Value, Box<dyn Error>> {
     let module = octet::load(model)?;
-    let samples = octet::read_arrays(data.as_ref())?.first().and_then(|a| a.tensor.shape.first().copied()).unwrap_or(0);
+    let arrays = octet::read_arrays(data.as_ref())?;
+    let samples = &arrays.first().ok_or("the data are empty")?.tensor;
+    let unpacked = tempfile::Builder::new().suffix(".npy").tempfile()?;
+    octet::write_npy(samples, &mut unpacked.as_file())?;
+    let samples = samples.shape.first().copied().unwrap_or(0);
+    let data = unpacked.path().to_str().ok_or("the temporary folder's name is no text")?;
     let compiler = compiler(data, scale, REPEAT)?;
     let mut seconds = Vec::new();
     for _ in 0..ROUNDS {
