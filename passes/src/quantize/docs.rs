@@ -27,6 +27,8 @@ pub fn docs() -> String {
            scale or one close to it, and the addition does not round it a second time. (Int8 only.)\n\
          - A fully connected layer of fewer than 8 inputs has one scale where rounding with it moves no output by more than two quanta: scales per\n  \
            unit would take more bytes than the filter.\n\n\
+         Dynamic-range leaves an operation in float where int8 would cost more bytes than it saves, and where its weights are fewer than 1024 and\n\
+         less than a hundredth of the model's: the kernels round activations too, which costs accuracy.\n\n\
          LiteRT and TFLM stand for the runtimes whose kernels take the types; *decomposed* means that equal operations with kernels take its place.\n\
          The last column names the operands that the float kernels take in int8 (dynamic-range).\n\n\
          | operation | operands | results | int8 | int16x8 | dynamic-range |\n|---|---|---|---|---|---|\n",

@@ -24,7 +24,13 @@ const PARAMETERS: usize = 36;
 /// Bytes that a DEQUANTIZE and its result take: an operator with two vectors, a tensor, their offsets.
 const DEQUANTIZE: usize = 80;
 
-/// Quantizes weights to int8 where that saves bytes.
+/// Weights of an operation that are too few to matter: fewer than this, as for the TFLite converter, ...
+const FEW: usize = 1024;
+/// ... and less than this part of all weights that could be quantized. The kernels round activations too, which such a layer pays for with
+/// accuracy (depthwise filters most of all) and hardly a byte.
+const HARDLY: usize = 100;
+
+/// Quantizes weights to int8 where that saves bytes worth having.
 pub(super) fn dynamic_range(
     module: &mut Module,
     runtime: Runtime,
@@ -35,10 +41,11 @@ pub(super) fn dynamic_range(
         let message = "TFLite Micro has no kernels with int8 weights and float activations";
         return Err(Diagnostic::error("QNT007", message).with_help("use int8 or int8-only, or runtime = litert").into());
     }
+    let all = weight_count(module);
     for id in module.graph_ids() {
         let mut lengths = BTreeSet::new();
         for op_id in module.graph(id).op_ids() {
-            let patch = weights_of(module, id, op_id, &mut lengths, report);
+            let patch = weights_of(module, id, op_id, all, &mut lengths, report);
             if let Some(patch) = patch {
                 if !may(module.graph(id).op(op_id).op().mnemonic()) {
                     return Ok(());
@@ -65,6 +72,18 @@ pub(super) fn plain_floats(module: &mut Module) -> Result<(), Diagnostics> {
     Ok(())
 }
 
+/// Elements of all float weights that kernels take in int8.
+fn weight_count(module: &Module) -> usize {
+    let of_op = |graph: &Graph, op: &Operation| -> usize {
+        let values = hybrid_weights(op.op()).into_iter().filter_map(|w| op.operand(w.operand));
+        values
+            .filter(|v| graph.ty(*v).elem == ElementType::F32 && module.constant_of(graph, *v).is_some())
+            .map(|v| graph.ty(v).shape.elements())
+            .sum()
+    };
+    module.graphs().flat_map(|(_, graph)| graph.ops().map(move |(_, op)| of_op(graph, op))).sum()
+}
+
 fn apply(patch: Patch, module: &mut Module, id: GraphId) -> Result<(), Diagnostics> {
     let refused = |e| Diagnostics::from(Diagnostic::error("QNT099", format!("quantization of a weight was refused: {e}")));
     patch.apply(module, id).map(drop).map_err(refused)
@@ -82,7 +101,7 @@ fn describe(graph: &Graph, op_id: OpId, op: &Operation, status: Status, reason: 
 }
 
 /// Quantizes all weights of an operation, or none: the kernels take no mixture.
-fn weights_of(module: &Module, id: GraphId, op_id: OpId, lengths: &mut BTreeSet<usize>, report: &mut Report) -> Option<Patch> {
+fn weights_of(module: &Module, id: GraphId, op_id: OpId, all: usize, lengths: &mut BTreeSet<usize>, report: &mut Report) -> Option<Patch> {
     let graph = module.graph(id);
     let op = graph.get_op(op_id)?;
     let slots: Vec<(HybridWeight, ValueId)> =
@@ -93,7 +112,7 @@ fn weights_of(module: &Module, id: GraphId, op_id: OpId, lengths: &mut BTreeSet<
         report.ops.push(describe(graph, op_id, op, Status::Unchanged, None));
         return None;
     }
-    match plan_weights(module, graph, op_id, &slots, lengths) {
+    match plan_weights(module, graph, op_id, &slots, all, lengths) {
         Ok(plan) => {
             report.ops.push(describe(graph, op_id, op, Status::Weights, None));
             Some(write_weights(graph, op_id, op, plan, lengths, report))
@@ -121,6 +140,7 @@ fn plan_weights(
     graph: &Graph,
     op_id: OpId,
     slots: &[(HybridWeight, ValueId)],
+    all: usize,
     lengths: &BTreeSet<usize>,
 ) -> Result<Vec<PlannedWeight>, String> {
     let mut planned = Vec::with_capacity(slots.len());
@@ -148,8 +168,11 @@ fn plan_weights(
         cost += price(&scales);
         planned.push(PlannedWeight { slot, value, values, scales });
     }
+    let elements: usize = planned.iter().map(|p| p.values.len()).sum();
+    if elements < FEW && elements < all / HARDLY {
+        return Err(format!("its {elements} weights are hardly any of the model's {all}, and int8 would round its activations too"));
+    }
     if saved <= cost {
-        let elements: usize = planned.iter().map(|p| p.values.len()).sum();
         return Err(format!("int8 would save {saved} bytes on {elements} weights and cost {cost} for their quantization parameters"));
     }
     Ok(planned)
