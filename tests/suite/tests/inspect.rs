@@ -7,7 +7,6 @@ use octet_tests::cli::octet_ok;
 use octet_tests::{judges, models};
 use serde_json::{Value, json};
 
-
 /// A detail in one form: a scale as the nearest `f32`, and the shape of a dynamic axis from the signature.
 fn normal(detail: &Value) -> Value {
     let numbers = |v: &Value| v.as_array().map(|a| a.iter().map(|n| json!(n.as_f64().map(|n| n as f32))).collect::<Vec<_>>());
