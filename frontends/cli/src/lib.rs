@@ -31,6 +31,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 // Linked for their registrations.
+use octet_backend_c as _;
 use octet_backend_tflite as _;
 use octet_frontend_onnx as _;
 use octet_frontend_tflite as _;

@@ -17,6 +17,11 @@ pub struct Artifact {
 pub trait Backend: Send {
     /// Turns a verified module into files. Notes and warnings go into `notes`; what the target cannot take is reported all at once.
     fn write(&self, module: &Module, notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics>;
+
+    /// Whether the output is a folder, in which all files have names of their own.
+    fn writes_folder(&self) -> bool {
+        false
+    }
 }
 
 /// A registered backend.

@@ -11,6 +11,7 @@ pub mod inputs;
 pub mod known;
 pub mod models;
 pub mod mutate;
+pub mod native;
 pub mod ours;
 pub mod perturb;
 pub mod tolerance;

@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     model: PathBuf,
     #[command(flatten)]
     importing: Importing,
-    /// The file to write
+    /// The file to write, or the folder for a target of several files
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
     /// The format to write (see `octet list backends`), with its options, such as tflite{strip_names=true}
@@ -36,6 +36,9 @@ pub(crate) struct Arguments {
     /// Leave out everything that runtimes do not need: names, descriptions and the like
     #[arg(long)]
     strip_names: bool,
+    /// With --target c: also write a program that runs the model and compares its outputs with the interpreter's
+    #[arg(long)]
+    emit_test: bool,
     /// What becomes of the numbers; without it, the model is optimized and stays in float
     #[arg(long, value_name = "MODE", help_heading = "Quantization")]
     quantize: Option<ModeName>,
@@ -135,8 +138,8 @@ impl Passes {
 }
 
 pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
-    let (target, options) = target(arguments)?;
-    let destination = Destination::new(&arguments.output)?;
+    let (target, options, folder) = target(arguments)?;
+    let destination = if folder { Destination::folder(&arguments.output)? } else { Destination::new(&arguments.output)? };
     let report = arguments.report.as_ref().map(Destination::new).transpose()?;
     let module = super::load(&arguments.model, &arguments.importing, terminal)?;
     let mut compiler = Compiler::new();
@@ -169,7 +172,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
 }
 
 /// The backend and its options, checked before any work.
-fn target(arguments: &Arguments) -> Result<(String, Options), Failure> {
+fn target(arguments: &Arguments) -> Result<(String, Options, bool), Failure> {
     let [spec] = arguments.target.0.as_slice() else {
         return Err(Failure::usage(Diagnostic::error("CLI002", "--target names one format")));
     };
@@ -177,9 +180,12 @@ fn target(arguments: &Arguments) -> Result<(String, Options), Failure> {
     if arguments.strip_names {
         options.push(("strip_names".into(), Attr::Bool(true)));
     }
+    if arguments.emit_test {
+        options.push(("test".into(), Attr::Bool(true)));
+    }
     let registry = Registry::<BackendEntry>::collect()?;
-    (registry.get(&spec.name).map_err(Failure::usage)?.create)(options.clone()).map_err(Failure::usage)?;
-    Ok((spec.name.clone(), options))
+    let backend = (registry.get(&spec.name).map_err(Failure::usage)?.create)(options.clone()).map_err(Failure::usage)?;
+    Ok((spec.name.clone(), options, backend.writes_folder()))
 }
 
 /// Watches passes: progress, diagnostics, changed IR.

@@ -13,6 +13,8 @@ pub struct Destination {
     path: PathBuf,
     /// Something that is no regular file (`/dev/null`, a pipe): it is written to, not replaced.
     special: bool,
+    /// A folder that will hold several files.
+    folder: bool,
 }
 
 impl Destination {
@@ -37,7 +39,20 @@ impl Destination {
         if path.metadata().is_ok_and(|m| m.permissions().readonly()) {
             return Err(Diagnostic::error("CLI003", "cannot write: the file is read-only").in_file(path.display().to_string()));
         }
-        Ok(Self { path, special })
+        Ok(Self { path, special, folder: false })
+    }
+
+    /// A folder for several files; it is made when they are written.
+    ///
+    /// # Errors
+    /// `CLI003` where a file has its name.
+    pub fn folder(path: impl Into<PathBuf>) -> Result<Self, Diagnostic> {
+        let path = path.into();
+        if path.exists() && !path.is_dir() {
+            let error = Diagnostic::error("CLI003", "cannot write: this target writes a folder, and this is a file");
+            return Err(error.in_file(path.display().to_string()));
+        }
+        Ok(Self { path, special: false, folder: true })
     }
 
     /// The path.
@@ -100,18 +115,26 @@ pub fn save(
     write_all(&artifacts, destination)
 }
 
-/// Writes a backend's files: the main one to `destination`, others beside it. Answers with the bytes of all.
+/// Writes a backend's files: the main one to `destination`, others beside it, or all of them into the folder that it is. They appear together, or
+/// none does. Answers with the bytes of all.
 fn write_all(artifacts: &[Artifact], destination: &Destination) -> Result<usize, Diagnostics> {
-    let folder = destination.path.parent().unwrap_or(Path::new(""));
-    // Other files first: when the main one appears, everything is there.
+    let folder = if destination.folder { &destination.path } else { destination.path.parent().unwrap_or(Path::new("")) };
+    let mut waiting = Vec::new();
     for artifact in artifacts {
-        if let Some(name) = &artifact.path {
-            let path = folder.join(name);
-            if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-                std::fs::create_dir_all(parent).map_err(|e| cannot_write(parent, &e))?;
-            }
-            Destination::new(path)?.write(&artifact.bytes)?;
+        let Some(name) = &artifact.path else { continue };
+        let path = folder.join(name);
+        if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            std::fs::create_dir_all(parent).map_err(|e| cannot_write(parent, &e))?;
         }
+        Destination::new(&path)?;
+        let failed = |e: &std::io::Error| cannot_write(&path, e);
+        let mut file = temporary(&path).map_err(|e| failed(&e))?;
+        file.write_all(&artifact.bytes).and_then(|()| file.flush()).map_err(|e| failed(&e))?;
+        waiting.push((file, path));
+    }
+    // Other files first: when the main one appears, everything is there.
+    for (file, path) in waiting {
+        file.persist(&path).map_err(|e| cannot_write(&path, &e.error))?;
     }
     for artifact in artifacts.iter().filter(|a| a.path.is_none()) {
         destination.write(&artifact.bytes)?;

@@ -42,6 +42,15 @@ impl ResizeBilinear {
         Ok(Self { input, output, sampling })
     }
 
+    /// Rows and columns between which each output row and column lies, and the weight of the second one in 1/1024: what a kernel of
+    /// generated code reads.
+    pub fn positions(&self) -> [Vec<[i32; 3]>; 2] {
+        [1, 2].map(|axis| {
+            let taps = self.taps(self.input[axis], self.output[axis]);
+            taps.iter().map(|t| [t.low as i32, t.high as i32, t.weight]).collect()
+        })
+    }
+
     /// Computes `output`, dense.
     pub fn run<T: Quantized>(&self, input: &[T], output: &mut [T]) -> Result<()> {
         let [batches, height, width, depth] = self.input;

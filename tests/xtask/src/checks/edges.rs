@@ -64,6 +64,18 @@ const RULES: &[Rule] = &[
         reason: "a backend sees its own codec and the IR, no frontend and no pass",
     },
     Rule {
+        name: "octet-loops",
+        rooms: &["octet-ir", "octet-eval"],
+        libraries: Some(&[]),
+        reason: "lowering sees the IR, and the evaluator for tables of what it computes; it writes no target's code",
+    },
+    Rule {
+        name: "octet-backend-c",
+        rooms: &["octet-eval", "octet-ir", "octet-loops", "octet-plugin"],
+        libraries: None,
+        reason: "a backend sees the IR, the shared lowering, and the evaluator for what its test programs expect; no frontend and no pass",
+    },
+    Rule {
         name: "octet-targets",
         rooms: &["octet-ir"],
         libraries: Some(&["serde", "toml"]),
@@ -78,6 +90,7 @@ const RULES: &[Rule] = &[
     Rule {
         name: "octet-cli",
         rooms: &[
+            "octet-backend-c",
             "octet-backend-tflite",
             "octet-data",
             "octet-eval",
@@ -94,6 +107,7 @@ const RULES: &[Rule] = &[
     Rule {
         name: "octet",
         rooms: &[
+            "octet-backend-c",
             "octet-backend-tflite",
             "octet-cli",
             "octet-data",
@@ -130,6 +144,7 @@ const RULES: &[Rule] = &[
         name: "octet-tests",
         rooms: &[
             "octet",
+            "octet-backend-c",
             "octet-backend-tflite",
             "octet-data",
             "octet-eval",

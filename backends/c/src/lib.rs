@@ -1,0 +1,90 @@
+//! The way out to C: a model as self-contained C99 for a microcontroller.
+//!
+//! What is written needs a compiler and nothing else: no allocation, no C++, no double precision, and for integer models no
+//! mathematical library. One call of `NAME_invoke` gives the bytes that the interpreter gives. The kernels are those of `octet_loops`; this crate prints them
+//! and the calls, places constants and buffers, and gives the inner products of Arm's DSP and Helium extensions their instructions.
+//!
+//! It computes nothing and does no I/O.
+
+mod model;
+mod primitives;
+mod print;
+mod test;
+
+use octet_ir::{Diagnostic, Diagnostics, Module, from_attr};
+use octet_loops::plan::{PlanOptions, plan};
+use octet_plugin::{Artifact, Backend, Options, register_backend};
+use serde::Deserialize;
+
+use model::Printed;
+
+/// Options of the backend that do not exist or do not fit.
+const OPTION: &str = "CGN001";
+
+/// How to write.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct COptions {
+    /// Names of files and functions begin with it.
+    pub name: String,
+    /// Every buffer begins at a multiple of it.
+    pub alignment: usize,
+    /// Whether an output may lie over an input that is read no more, where the kernels allow it.
+    pub overlap: bool,
+    /// Also write a program that runs the model on inputs of its own and compares the outputs.
+    pub test: bool,
+}
+
+impl Default for COptions {
+    fn default() -> Self {
+        Self { name: "model".into(), alignment: 16, overlap: true, test: false }
+    }
+}
+
+/// Writes a verified module as C.
+///
+/// # Errors
+/// Every operation that generated code has no kernel for.
+pub fn write(module: &Module, options: &COptions, notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics> {
+    let program = octet_loops::lower(module)?;
+    let plan = plan(&program, &PlanOptions { alignment: options.alignment, overlap: options.overlap, ..PlanOptions::default() });
+    let name = model::identifier(&options.name);
+    let printed = Printed::new(&name, &program, &plan);
+    let mut files = vec![
+        (format!("{name}.h"), printed.header()),
+        (format!("{name}_weights.h"), printed.weights()),
+        (format!("{name}.c"), printed.code()),
+    ];
+    if options.test {
+        files.push((format!("{name}_test.c"), test::program(&name, module, &program)?));
+    }
+    let gap = plan.size - plan.lower_bound;
+    notes.push(Diagnostic::note(
+        "CGN002",
+        format!("the arena takes {} bytes; the lower bound is {}, a gap of {gap}", plan.size, plan.lower_bound),
+    ));
+    Ok(files.into_iter().map(|(path, text)| Artifact { path: Some(path), bytes: text.into_bytes() }).collect())
+}
+
+/// The registered backend `c`.
+struct CBackend(COptions);
+
+impl Backend for CBackend {
+    fn write(&self, module: &Module, notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics> {
+        write(module, &self.0, notes)
+    }
+
+    fn writes_folder(&self) -> bool {
+        true
+    }
+}
+
+fn create(options: Options) -> Result<Box<dyn Backend>, Diagnostic> {
+    let options: COptions = from_attr(octet_ir::Attr::Map(options)).map_err(|why| Diagnostic::error(OPTION, why.to_string()))?;
+    if !options.alignment.is_power_of_two() || options.alignment > 4096 {
+        return Err(Diagnostic::error(OPTION, format!("an alignment of {} is no power of two up to 4096", options.alignment)));
+    }
+    Ok(Box::new(CBackend(options)))
+}
+
+register_backend!("c", "Self-contained C99 for microcontrollers: a header, code, weights.", create);

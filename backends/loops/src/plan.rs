@@ -1,0 +1,230 @@
+//! Placing buffers in one arena.
+//!
+//! Buffers that live at the same time must not share bytes, except where a step says that its output may lie over a dying input. Finding the
+//! smallest arena is NP-hard; here many orders of first fit are tried until one reaches the lower bound, and both numbers are told. The bound
+//! is the largest sum of what lives at one step, with the most that an allowed overlap can save taken off: no plan is smaller.
+
+use crate::program::{Arg, BufferKind, Overlap, Program};
+
+/// Where buffers lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Byte offset of each buffer; `None` for states and buffers that nothing uses.
+    pub offsets: Vec<Option<usize>>,
+    /// First and last step of each buffer, as [`offsets`](Self::offsets).
+    pub lives: Vec<Option<(usize, usize)>>,
+    /// Bytes of the arena.
+    pub size: usize,
+    /// No plan of this program in this order is smaller.
+    pub lower_bound: usize,
+}
+
+/// How to plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Every offset is a multiple of it.
+    pub alignment: usize,
+    /// Whether outputs may lie over dying inputs where kernels allow it.
+    pub overlap: bool,
+    /// How many orders to try.
+    pub attempts: usize,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self { alignment: 16, overlap: true, attempts: 4000 }
+    }
+}
+
+/// A block to place.
+struct Block {
+    buffer: usize,
+    size: usize,
+    life: (usize, usize),
+}
+
+/// Plans a program.
+#[must_use]
+pub fn plan(program: &Program, options: &PlanOptions) -> Plan {
+    let lives = lives(program);
+    let align = |n: usize| n.div_ceil(options.alignment) * options.alignment;
+    let blocks: Vec<Block> = lives
+        .iter()
+        .enumerate()
+        .filter_map(|(buffer, life)| Some(Block { buffer, size: align(program.buffers[buffer].bytes()), life: (*life)? }))
+        .filter(|b| b.size > 0)
+        .collect();
+    let overlaps = if options.overlap { overlaps(program, &blocks, &align) } else { Vec::new() };
+    let lower_bound = lower_bound(program, &blocks, &overlaps);
+    let search = Search { blocks: &blocks, rules: rules(&blocks, &overlaps) };
+    let found = search.best(lower_bound, options.attempts);
+    let mut offsets = vec![None; program.buffers.len()];
+    for (block, offset) in blocks.iter().zip(&found) {
+        offsets[block.buffer] = Some(*offset);
+    }
+    for (buffer, life) in lives.iter().enumerate() {
+        if life.is_some() && program.buffers[buffer].bytes() == 0 {
+            offsets[buffer] = Some(0);
+        }
+    }
+    let size = search.size(&found);
+    Plan { offsets, lives, size, lower_bound }
+}
+
+/// First and last step at which each arena buffer holds something that is still wanted. Inputs hold theirs from the start, outputs until the end.
+fn lives(program: &Program) -> Vec<Option<(usize, usize)>> {
+    let mut lives: Vec<Option<(usize, usize)>> = vec![None; program.buffers.len()];
+    let mut touch = |place: Arg, step: usize| {
+        if let Arg::Buffer { buffer, .. } = place
+            && program.buffers[buffer].kind == BufferKind::Arena
+        {
+            let life = lives[buffer].get_or_insert((step, step));
+            *life = (life.0.min(step), life.1.max(step));
+        }
+    };
+    for port in &program.inputs {
+        touch(port.place, 0);
+    }
+    for (index, step) in program.steps.iter().enumerate() {
+        step.calls.iter().flat_map(|c| &c.args).for_each(|&arg| touch(arg, index));
+    }
+    for port in &program.outputs {
+        touch(port.place, program.steps.len());
+    }
+    lives
+}
+
+/// Overlaps that lives and alignment allow: the input dies where the output is born, and the output is written nowhere else.
+fn overlaps(program: &Program, blocks: &[Block], align: &dyn Fn(usize) -> usize) -> Vec<(usize, usize, usize)> {
+    let find = |buffer: usize| blocks.iter().position(|b| b.buffer == buffer);
+    let mut found = Vec::new();
+    for (index, step) in program.steps.iter().enumerate() {
+        for &Overlap { input, output, below } in &step.overlaps {
+            let (Some(i), Some(o)) = (find(input), find(output)) else { continue };
+            // The step reads the input by one argument only.
+            let reads =
+                step.calls.iter().flat_map(|c| &c.args).filter(|a| matches!(a, Arg::Buffer { buffer, .. } if *buffer == input)).count();
+            if blocks[i].life.1 == index && blocks[o].life.0 == index && reads == 1 && step.calls.len() == 1 {
+                found.push((i, o, align(below)));
+            }
+        }
+    }
+    found
+}
+
+/// For every pair of blocks that live at the same time, how far apart they have to be: `rules[a][b]` is the least
+/// `offset(b) - offset(a)` if `b` lies above `a`.
+fn rules(blocks: &[Block], overlaps: &[(usize, usize, usize)]) -> Vec<Vec<Option<usize>>> {
+    let together = |a: &Block, b: &Block| a.life.0 <= b.life.1 && b.life.0 <= a.life.1;
+    let mut rules: Vec<Vec<Option<usize>>> =
+        blocks.iter().map(|a| blocks.iter().map(|b| (a.buffer != b.buffer && together(a, b)).then_some(a.size)).collect()).collect();
+    for &(input, output, below) in overlaps {
+        if let Some(distance) = &mut rules[output][input] {
+            *distance = (*distance).min(below);
+        }
+    }
+    rules
+}
+
+fn lower_bound(program: &Program, blocks: &[Block], overlaps: &[(usize, usize, usize)]) -> usize {
+    let steps = program.steps.len() + 1;
+    let live = |step: usize| -> usize {
+        let all: usize = blocks.iter().filter(|b| b.life.0 <= step && step <= b.life.1).map(|b| b.size).sum();
+        // An output lies over at most what one input and itself have in common; several inputs may each save.
+        let saved: usize = overlaps
+            .iter()
+            .filter(|(i, o, _)| blocks[*i].life.1 == step && blocks[*o].life.0 == step)
+            .map(|&(i, o, below)| {
+                let (input, output) = (blocks[i].size, blocks[o].size);
+                (input + output).saturating_sub((below + input).max(output))
+            })
+            .sum();
+        all.saturating_sub(saved)
+    };
+    let largest = blocks.iter().map(|b| b.size).max().unwrap_or(0);
+    (0..steps).map(live).max().unwrap_or(0).max(largest)
+}
+
+struct Search<'a> {
+    blocks: &'a [Block],
+    rules: Vec<Vec<Option<usize>>>,
+}
+
+impl Search<'_> {
+    fn size(&self, offsets: &[usize]) -> usize {
+        offsets.iter().zip(self.blocks).map(|(o, b)| o + b.size).max().unwrap_or(0)
+    }
+
+    /// First fit in this order.
+    fn place(&self, order: &[usize]) -> Vec<usize> {
+        let mut offsets: Vec<Option<usize>> = vec![None; self.blocks.len()];
+        for &block in order {
+            // Intervals of offsets that other blocks forbid.
+            let mut forbidden: Vec<(usize, usize)> = Vec::new();
+            for (other, offset) in offsets.iter().enumerate() {
+                if let (Some(at), Some(above), Some(below)) = (*offset, self.rules[other][block], self.rules[block][other]) {
+                    let from = (at + 1).saturating_sub(below);
+                    forbidden.push((from, at + above));
+                }
+            }
+            forbidden.sort_unstable();
+            let mut at = 0;
+            for (from, to) in forbidden {
+                if at < from {
+                    break;
+                }
+                at = at.max(to);
+            }
+            offsets[block] = Some(at);
+        }
+        offsets.into_iter().map(Option::unwrap_or_default).collect()
+    }
+
+    /// The smallest plan found: first in orders that are known to do well, then by exchanging blocks in the best one.
+    fn best(&self, bound: usize, attempts: usize) -> Vec<usize> {
+        let key = |f: &dyn Fn(&Block) -> (usize, usize)| {
+            let mut order: Vec<usize> = (0..self.blocks.len()).collect();
+            order.sort_by_key(|&i| (f(&self.blocks[i]), self.blocks[i].buffer));
+            order
+        };
+        let inverse = |n: usize| usize::MAX - n;
+        let mut order = Vec::new();
+        let mut best = Vec::new();
+        let mut size = usize::MAX;
+        for candidate in [
+            key(&|b| (inverse(b.size), b.life.0)),
+            key(&|b| (inverse(b.size), inverse(b.life.0))),
+            key(&|b| (inverse(b.life.1 - b.life.0), inverse(b.size))),
+            key(&|b| (b.life.0, inverse(b.size))),
+            key(&|b| (inverse(b.life.1), inverse(b.size))),
+        ] {
+            let offsets = self.place(&candidate);
+            if self.size(&offsets) < size {
+                (size, best, order) = (self.size(&offsets), offsets, candidate);
+            }
+        }
+        let mut random = 0x9e37_79b9_7f4a_7c15u64;
+        let mut next = |below: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            usize::try_from(random >> 33).unwrap_or(0) % below.max(1)
+        };
+        for _ in 0..attempts {
+            if size <= bound || order.len() < 2 {
+                break;
+            }
+            let mut candidate = order.clone();
+            for _ in 0..=next(3) {
+                let block = candidate.remove(next(candidate.len()));
+                candidate.insert(next(candidate.len() + 1), block);
+            }
+            let offsets = self.place(&candidate);
+            // Equal plans are taken too, so that the search can walk over plateaus.
+            if self.size(&offsets) <= size {
+                (size, best, order) = (self.size(&offsets), offsets, candidate);
+            }
+        }
+        best
+    }
+}

@@ -1,0 +1,63 @@
+//! Generated C gives the interpreter's bytes: every integer network of the zoo, and generated graphs, built with sanitizers.
+
+use octet_backend_c::COptions;
+use octet_eval::kernel::RoundingProfile;
+use octet_ir::Module;
+use octet_tests::batch::Wanted;
+use octet_tests::{models, native, ours};
+
+/// The module as the compiler hands it to a backend.
+fn optimized(module: &Module) -> Module {
+    octet::Compiler::new().threads(1).compile(module).map(|c| c.module).unwrap_or_else(|_| module.clone())
+}
+
+/// Random samples through the interpreter and through C: what differs.
+fn compare(module: &Module, options: &COptions, compiler: &str, flags: &[&str], count: usize, exact: bool) -> Result<(), String> {
+    let mut interpreter = ours::interpreter(module, RoundingProfile::default(), Wanted::Outputs)?;
+    let inputs = ours::random_inputs(&interpreter, count, 7)?;
+    let wanted = ours::run(&mut interpreter, &inputs, Wanted::Outputs)?;
+    let sample = |at: usize| (0..inputs.len()).filter_map(|i| inputs[&i.to_string()].sample(at)).flatten().copied().collect::<Vec<u8>>();
+    let samples: Vec<Vec<u8>> = (0..count).map(sample).collect();
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let found = native::run(module, options, compiler, flags, folder.path(), &samples)?;
+    let outputs = |at: usize| (0..wanted.len()).filter_map(|i| wanted[&format!("o{i}")].sample(at)).flatten().copied().collect::<Vec<u8>>();
+    let expected: Vec<u8> = (0..count).flat_map(outputs).collect();
+    if found == expected {
+        return Ok(());
+    }
+    if found.len() == expected.len() && !exact {
+        let real = |bytes: &[u8]| bytes.as_chunks::<4>().0.iter().map(|c| f32::from_le_bytes(*c)).collect::<Vec<_>>();
+        let far = |(a, b): (&f32, &f32)| (a - b).abs() > 1e-5 * (1.0 + b.abs());
+        return match real(&found).iter().zip(&real(&expected)).find(|&p| far(p)) {
+            None => Ok(()),
+            Some((a, b)) => Err(format!("{a} where the interpreter has {b}")),
+        };
+    }
+    let different = found.iter().zip(&expected).filter(|(a, b)| a != b).count();
+    Err(format!("{different} of {} bytes differ, {} came", expected.len(), found.len()))
+}
+
+#[test]
+fn zoo_integer_networks_have_the_interpreters_bytes() {
+    let Some(paths) = models::zoo_models() else { return };
+    let only = std::env::var("OCTET_ONLY").ok();
+    let (mut findings, mut refused, mut done) = (Vec::new(), Vec::new(), 0);
+    for path in paths.iter().filter(|p| !models::is_for_edgetpu(p)) {
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        if only.as_ref().is_some_and(|o| !name.contains(o.as_str())) {
+            continue;
+        }
+        let module = ours::read(path).expect("the zoo reads");
+        if !ours::is_integer(&module) {
+            continue;
+        }
+        let module = optimized(&module);
+        match compare(&module, &COptions::default(), "gcc", native::STRICT, 3, true) {
+            Ok(()) => done += 1,
+            Err(why) if why.contains("LOP001") => refused.push(format!("{name}: {}", why.lines().next().unwrap_or_default())),
+            Err(why) => findings.push(format!("{name}: {why}")),
+        }
+    }
+    println!("{done} networks, refused: {refused:#?}");
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
