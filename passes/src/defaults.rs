@@ -20,7 +20,8 @@ pub struct Goal {
 
 /// The passes for a goal.
 ///
-/// Trained quantization is adopted first, before folding could compute it away. Clean-up follows quantization because the rewrite leaves
+/// Transposes go first: what quantization says of a value is to be said once, not on either side of an axis change. Trained quantization is
+/// adopted next, before folding could compute it away. Clean-up follows quantization because the rewrite leaves
 /// conversions that meet.
 pub fn default_pipeline(goal: &Goal) -> Pipeline {
     let text = |value: &str| Attr::Str(value.to_owned());
@@ -29,10 +30,11 @@ pub fn default_pipeline(goal: &Goal) -> Pipeline {
         let options = options.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
         passes.push(PassSpec { name: name.to_owned(), options });
     };
+    add("layout", Vec::new());
     if goal.mode.is_some() {
         add("adopt-fake-quant", Vec::new());
     }
-    for name in ["fold", "canonicalize", "fuse", "cse", "dce"] {
+    for name in ["fold", "canonicalize", "fuse", "canonicalize", "cse", "dce"] {
         add(name, Vec::new());
     }
     if let Some(mode) = goal.mode {
@@ -59,11 +61,11 @@ mod tests {
         let pipeline = default_pipeline(&goal);
         assert_eq!(
             pipeline.to_string(),
-            "adopt-fake-quant,fold,canonicalize,fuse,cse,dce,calibrate{data = \"cal.npz\"},\
+            "layout,adopt-fake-quant,fold,canonicalize,fuse,canonicalize,cse,dce,calibrate{data = \"cal.npz\"},\
              quantize{mode = int8-only, io = uint8},canonicalize,cse,dce"
         );
         assert_eq!(pipeline.to_string().parse::<Pipeline>().expect("well formed"), pipeline);
-        assert_eq!(default_pipeline(&Goal::default()).to_string(), "fold,canonicalize,fuse,cse,dce");
+        assert_eq!(default_pipeline(&Goal::default()).to_string(), "layout,fold,canonicalize,fuse,canonicalize,cse,dce");
         let weights_only = Goal { mode: Some(Mode::Float16), data: Some("cal.npz".into()), ..Goal::default() };
         assert!(!default_pipeline(&weights_only).to_string().contains("calibrate"));
     }

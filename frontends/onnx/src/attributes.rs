@@ -1,6 +1,6 @@
 //! A node with typed access to its attributes.
 
-use crate::proto::{AttributeProto, NodeProto, TensorProto};
+use crate::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
 /// Why a node cannot be lowered: one sentence.
 pub(crate) type Refusal = String;
@@ -60,6 +60,17 @@ impl<'n> Node<'n> {
     /// A tensor.
     pub(crate) fn tensor(&self, name: &str) -> Option<&'n TensorProto> {
         self.find(name)?.t.as_ref()
+    }
+
+    /// A nested graph.
+    pub(crate) fn graph(&self, name: &str) -> Option<&'n GraphProto> {
+        self.find(name)?.g.as_ref()
+    }
+
+    /// A list of strings; what is not UTF-8 becomes empty.
+    pub(crate) fn strings(&self, name: &str) -> Vec<String> {
+        let all = self.find(name).map(|a| a.strings.as_slice()).unwrap_or_default();
+        all.iter().map(|s| std::str::from_utf8(s).unwrap_or_default().to_owned()).collect()
     }
 
     /// Whether the attribute stands there.

@@ -306,7 +306,7 @@ impl Importer<'_> {
         scope.origin = proto.output.iter().find(|o| !o.is_empty()).cloned().unwrap_or_default();
         let node = Node { proto, version };
         let lower = lower::find(name, &proto.op_type).ok_or("there is no lowering for this operator yet")?;
-        let outputs = lower(&mut lower::Lowering { importer: self, scope }, &node, &inputs)?;
+        let outputs = lower(&mut lower::Lowering { importer: self, scope, opsets }, &node, &inputs)?;
         for (name, value) in proto.output.iter().zip(outputs) {
             if !name.is_empty() {
                 scope.names.insert(name.clone(), value);
@@ -316,6 +316,19 @@ impl Importer<'_> {
             return Err(format!("its output '{missing}' is not supported"));
         }
         Ok(())
+    }
+
+    /// Lowers a nested graph; the scope's names hold its inputs, and its results afterwards.
+    pub(crate) fn nested(&mut self, scope: &mut Scope<'_>, graph: &GraphProto, opsets: &Opsets) -> Result<(), Refusal> {
+        if self.depth >= MAX_DEPTH {
+            return Err("graphs are nested too deeply".into());
+        }
+        let (index, before) = (self.index, self.errors.0.len());
+        self.depth += 1;
+        self.body(scope, graph, opsets);
+        self.depth -= 1;
+        self.index = index;
+        if self.errors.0.len() > before { Err("its graph could not be lowered".into()) } else { Ok(()) }
     }
 
     /// Lowers the nodes of a function with its formal names bound to the call's.

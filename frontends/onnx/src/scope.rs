@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use octet_ir::ops::{self, InferCx, InferError, Inferred, Numbers};
 use octet_ir::verify::types::numbers;
-use octet_ir::{Constant, ElementType, GraphBuilder, Loc, Op, Quantization, Shape, Type, ValueId};
+use octet_ir::{Constant, ElementType, Granularity, GraphBuilder, Loc, Op, Quantization, Shape, Type, ValueId};
 
 use crate::attributes::Refusal;
 use crate::constants::evaluate;
@@ -23,13 +23,15 @@ pub(crate) struct Scope<'m> {
     /// Values by ONNX name; an enclosing graph's names are looked up by the importer.
     pub(crate) names: BTreeMap<String, ValueId>,
     probes: BTreeMap<ValueId, Probe>,
+    /// The quantized constants behind real values: axes are moved there, so that weights stay constants.
+    stored: BTreeMap<ValueId, ValueId>,
     /// Name of the node output being lowered, for values that have no name of their own.
     pub(crate) origin: String,
 }
 
 impl<'m> Scope<'m> {
     pub(crate) fn new(builder: GraphBuilder<'m>) -> Self {
-        Self { builder, names: BTreeMap::new(), probes: BTreeMap::new(), origin: String::new() }
+        Self { builder, names: BTreeMap::new(), probes: BTreeMap::new(), stored: BTreeMap::new(), origin: String::new() }
     }
 
     /// The type of a value.
@@ -229,9 +231,35 @@ impl<'m> Scope<'m> {
         if permutation.iter().copied().eq(0..permutation.len()) {
             return Ok(value);
         }
+        if let Some(moved) = self.transpose_stored(value, permutation) {
+            return self.dequantize(moved);
+        }
         let permutation: Vec<i32> = permutation.iter().map(|&p| i32::try_from(p).unwrap_or(i32::MAX)).collect();
         let operand = self.i32s(&permutation);
         self.op1(ops::Transpose {}, &[value, operand])
+    }
+
+    /// The quantized constant behind a value with its axes permuted.
+    fn transpose_stored(&mut self, value: ValueId, permutation: &[usize]) -> Option<ValueId> {
+        let stored = *self.stored.get(&value)?;
+        let ty = self.ty(stored).clone();
+        let constant = self.constant(stored)?.clone();
+        let quant = ty.quant.as_deref()?;
+        let granularity = match quant.granularity() {
+            Granularity::PerTensor => Granularity::PerTensor,
+            Granularity::PerAxis(axis) => Granularity::PerAxis(permutation.iter().position(|&p| p == axis)?),
+            Granularity::Blockwise { .. } => return None,
+        };
+        let moved = Quantization::with_granularity(granularity, quant.scales().to_vec(), quant.zero_points().to_vec())?;
+        let dims: Vec<usize> = permutation.iter().map(|&p| ty.shape.dims().get(p).copied()).collect::<Option<_>>()?;
+        // The same bytes as plain integers, moved by the kernel that would do it later.
+        let plain = Type::new(ty.elem, ty.shape.clone());
+        let axes: Vec<i32> = permutation.iter().map(|&p| i32::try_from(p).ok()).collect::<Option<_>>()?;
+        let (axes_type, axes) = (Type::i32([axes.len()]), Constant::from_i32(&axes));
+        let operands = [Some((&plain, constant.bytes().as_ref())), Some((&axes_type, axes.bytes().as_ref()))];
+        let bytes = evaluate(&ops::Transpose {}.into(), &operands, &[Type::new(ty.elem, dims.clone())])?;
+        let constant = Constant::new(bytes.into_iter().next()?);
+        Some(self.constant_value(constant, Type::quantized(ty.elem, dims, moved)))
     }
 
     /// The value in another shape; a dynamic outermost axis that keeps its size stays dynamic.
@@ -269,6 +297,10 @@ impl<'m> Scope<'m> {
     /// Quantized to real.
     pub(crate) fn dequantize(&mut self, value: ValueId) -> Result<ValueId, Refusal> {
         let ty = Type::f32(self.ty(value).shape.clone());
-        self.op_typed(ops::Dequantize {}, &[Some(value)], vec![ty]).map(|results| results[0])
+        let real = self.op_typed(ops::Dequantize {}, &[Some(value)], vec![ty])?[0];
+        if self.constant(value).is_some() {
+            self.stored.insert(real, value);
+        }
+        Ok(real)
     }
 }

@@ -193,3 +193,17 @@ fn shrink(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> 
         s.select(below, raised, upper)
     })
 }
+
+/// Between two bounds.
+pub(super) fn clamp(scope: &mut Scope<'_>, x: ValueId, low: f32, high: f32) -> Result<ValueId, Refusal> {
+    let (low, high) = (scope.f32(low), scope.f32(high));
+    let raised = scope.binary(BinaryKind::Maximum, x, low)?;
+    scope.binary(BinaryKind::Minimum, raised, high)
+}
+
+/// `max(0, min(1, alpha x + beta))`.
+pub(super) fn hard_sigmoid(scope: &mut Scope<'_>, x: ValueId, alpha: f32, beta: f32) -> Result<ValueId, Refusal> {
+    let scaled = scope.times(x, alpha)?;
+    let shifted = scope.plus(scaled, beta)?;
+    scope.unary(UnaryKind::Relu0To1, shifted)
+}

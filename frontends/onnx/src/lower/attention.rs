@@ -10,6 +10,8 @@ use crate::scope::Scope;
 
 pub(super) const TABLE: Table = &[("Attention", attention), ("RotaryEmbedding", rotary_embedding)];
 
+pub(super) const PREVIEW: Table = &[("FlexAttention", flex_attention)];
+
 /// `[B, S, heads * D]` to `[B, heads, S, D]`.
 fn split_heads(scope: &mut Scope<'_>, x: ValueId, heads: usize) -> Result<ValueId, Refusal> {
     let &[batch, length, hidden] = scope.dims(x) else { return Err("its input has neither three nor four axes".into()) };
@@ -93,6 +95,33 @@ fn attention(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) 
         result = scope.reshape(result, &[batch, length, columns])?;
     }
     [result, present_k, present_v, shown].into_iter().map(|value| scope.cast(value, elem)).collect()
+}
+
+/// Attention whose scores and probabilities pass through graphs of the model.
+fn flex_attention(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let (q, elem) = l.scope.as_f32(input(inputs, 0)?)?;
+    let (mut k, mut v) = (l.scope.as_f32(input(inputs, 1)?)?.0, l.scope.as_f32(input(inputs, 2)?)?.0);
+    let (&[_, q_heads, _, size], &[_, kv_heads, ..]) = (l.scope.dims(q), l.scope.dims(k)) else {
+        return Err("queries and keys need four axes".into());
+    };
+    if kv_heads == 0 || !q_heads.is_multiple_of(kv_heads) {
+        return Err(format!("{q_heads} heads of queries do not share {kv_heads} of keys"));
+    }
+    k = repeat_heads(l.scope, k, q_heads / kv_heads)?;
+    v = repeat_heads(l.scope, v, q_heads / kv_heads)?;
+    #[expect(clippy::cast_precision_loss, reason = "the size of a head")]
+    let scale = node.float("scale").unwrap_or(1.0 / (size as f32).sqrt());
+    let scaled = l.scope.times(q, scale)?;
+    let mut scores = l.scope.batch_matmul(scaled, k, true)?;
+    let modified = |l: &mut Lowering<'_, '_, '_>, name: &str, value: ValueId| match node.graph(name) {
+        Some(graph) => l.nested(graph, &[value])?.first().copied().ok_or_else(|| format!("its graph '{name}' has no output")),
+        None => Ok(value),
+    };
+    scores = modified(l, "score_mod", scores)?;
+    let weights = l.scope.op1(ops::Softmax { beta: 1.0 }, &[scores])?;
+    let weights = modified(l, "prob_mod", weights)?;
+    let result = l.scope.batch_matmul(weights, v, false)?;
+    Ok(vec![l.scope.cast(result, elem)?])
 }
 
 /// What is added to the scores `[B, heads, length, kv_length]`: the mask, the causal triangle, the ends of padded sequences.

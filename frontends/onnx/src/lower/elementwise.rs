@@ -29,7 +29,9 @@ pub(super) const TABLE: Table = &[
     ("Gelu", gelu),
     ("Greater", |l, n, i| compare(l, n, i, CompareKind::Greater)),
     ("GreaterOrEqual", |l, n, i| compare(l, n, i, CompareKind::GreaterEqual)),
-    ("HardSigmoid", hard_sigmoid),
+    ("HardSigmoid", |l, n, i| {
+        one(super::activation::hard_sigmoid(l.scope, input(i, 0)?, n.float_or("alpha", 0.2), n.float_or("beta", 0.5)))
+    }),
     ("HardSwish", |l, _, i| unary(l, i, UnaryKind::HardSwish)),
     ("Identity", |_, _, i| Ok(vec![input(i, 0)?])),
     ("LeakyRelu", |l, n, i| one(l.scope.op1(ops::LeakyRelu { alpha: n.float_or("alpha", 0.01) }, &[input(i, 0)?]))),
@@ -173,7 +175,9 @@ fn clip(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Ou
 fn dropout(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
     let x = input(inputs, 0)?;
     if let Some(training) = optional(inputs, 2)
-        && l.scope.ints(training) != Some(vec![0])
+        && l.scope.constant(training).is_none_or(|t| t.bytes().iter().any(|&b| b != 0))
+        // Dropping nothing is the same in training.
+        && optional(inputs, 1).and_then(|ratio| l.scope.floats(ratio)) != Some(vec![0.0])
     {
         return Err("training mode is not inference".into());
     }
@@ -215,17 +219,18 @@ fn gelu(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Ou
     one(l.scope.op1(ops::Gelu { approximate }, &[input(inputs, 0)?]))
 }
 
-/// `max(0, min(1, alpha x + beta))`.
-fn hard_sigmoid(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
-    let (alpha, beta) = (l.scope.f32(node.float_or("alpha", 0.2)), l.scope.f32(node.float_or("beta", 0.5)));
-    let scaled = l.scope.binary(BinaryKind::Mul, input(inputs, 0)?, alpha)?;
-    let shifted = l.scope.binary(BinaryKind::Add, scaled, beta)?;
-    one(l.scope.unary(UnaryKind::Relu0To1, shifted))
-}
-
 /// PReLU; a slope per channel is given with the channel axis outermost of what follows the batch.
-fn prelu(l: &mut Lowering<'_, '_, '_>, _: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
-    let (x, slope) = (input(inputs, 0)?, input(inputs, 1)?);
+fn prelu(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let (x, mut slope) = (input(inputs, 0)?, input(inputs, 1)?);
+    let rank = l.scope.rank(x);
+    if let (&[count], Some(&channels), Some(&last)) = (l.scope.dims(slope), l.scope.dims(x).get(1), l.scope.dims(x).last())
+        && count == channels
+        && (count != last || node.version < 7)
+    {
+        let mut dims = vec![1; rank];
+        dims[1] = count;
+        slope = l.scope.reshape(slope, &dims)?;
+    }
     one(l.scope.op1(ops::Prelu {}, &[x, slope]))
 }
 

@@ -164,8 +164,16 @@ fn convolution_3d(
     window: &Window,
     groups: usize,
 ) -> Result<ValueId, Refusal> {
-    if groups != 1 {
-        return Err("grouped convolution in three dimensions is not supported".into());
+    if groups > 1 {
+        let (channels, outputs) = (scope.dims(filter)[1], scope.dims(filter)[0] / groups);
+        let mut parts = Vec::with_capacity(groups);
+        for g in 0..groups {
+            let part = scope.slice(x, 4, g * channels, channels)?;
+            let own = scope.slice(filter, 0, g * outputs, outputs)?;
+            let bias = bias.map(|b| scope.slice(b, 0, g * outputs, outputs)).transpose()?;
+            parts.push(convolution_3d(scope, part, own, bias, padding, window, 1)?);
+        }
+        return scope.concat(&parts, 4);
     }
     let triple = |v: &[usize]| [v[0], v[1], v[2]];
     let filter = scope.transpose(filter, &[2, 3, 4, 1, 0])?;
@@ -226,7 +234,7 @@ fn global(l: &mut Lowering<'_, '_, '_>, inputs: Inputs<'_>, kind: ReduceKind) ->
 fn batch_normalization(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
     let scope = &mut *l.scope;
     if node.flag("training_mode") {
-        return Err("training mode is not inference".into());
+        return batch_statistics(scope, node, inputs);
     }
     let x = input(inputs, 0)?;
     let parameters = (1..5).map(|i| input(inputs, i)).collect::<Result<Vec<_>, _>>()?;
@@ -256,4 +264,34 @@ fn batch_normalization(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: In
     let scaled = scope.binary(BinaryKind::Mul, value, factor)?;
     let result = scope.binary(BinaryKind::Add, scaled, offset)?;
     Ok(vec![if scope.rank(x) > 2 { to_first(scope, result)? } else { result }])
+}
+
+/// Normalization by the batch's own mean and variance, and the running ones moved towards them.
+fn batch_statistics(scope: &mut Scope<'_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let x = input(inputs, 0)?;
+    let rank = scope.rank(x);
+    let axes: Vec<usize> = (0..rank).filter(|&a| a != 1).collect();
+    let channels = *scope.dims(x).get(1).ok_or("its input has no channels")?;
+    let mut shape = vec![1; rank];
+    shape[1] = channels;
+    let mean = scope.reduce(ReduceKind::Mean, x, &axes, true)?;
+    let distance = scope.binary(BinaryKind::SquaredDifference, x, mean)?;
+    let variance = scope.reduce(ReduceKind::Mean, distance, &axes, true)?;
+    let shifted = scope.plus(variance, node.float_or("epsilon", 1e-5))?;
+    let inverse = scope.unary(UnaryKind::Rsqrt, shifted)?;
+    let centred = scope.binary(BinaryKind::Sub, x, mean)?;
+    let mut result = scope.binary(BinaryKind::Mul, centred, inverse)?;
+    for (index, kind) in [(1, BinaryKind::Mul), (2, BinaryKind::Add)] {
+        let parameter = scope.reshape(input(inputs, index)?, &shape)?;
+        result = scope.binary(kind, result, parameter)?;
+    }
+    let mut outputs = vec![result];
+    let momentum = node.float_or("momentum", 0.9);
+    for (index, batch) in [(3, mean), (4, variance)] {
+        let old = scope.times(input(inputs, index)?, momentum)?;
+        let own = scope.reshape(batch, &[channels])?;
+        let own = scope.times(own, 1.0 - momentum)?;
+        outputs.push(scope.binary(BinaryKind::Add, old, own)?);
+    }
+    Ok(outputs)
 }

@@ -227,11 +227,15 @@ fn one_hot(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) ->
 
 fn range(l: &mut Lowering<'_, '_, '_>, _: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
     let scope = &mut *l.scope;
+    let elem = scope.elem(input(inputs, 0)?);
+    let through = if matches!(elem, ElementType::F16 | ElementType::BF16) { ElementType::F32 } else { elem };
     let mut scalars = Vec::new();
     for index in 0..3 {
-        scalars.push(scope.reshape(input(inputs, index)?, &[])?);
+        let scalar = scope.reshape(input(inputs, index)?, &[])?;
+        scalars.push(scope.cast(scalar, through)?);
     }
-    Ok(vec![scope.op1(ops::RangeOp {}, &scalars)?])
+    let range = scope.op1(ops::RangeOp {}, &scalars)?;
+    Ok(vec![scope.cast(range, elem)?])
 }
 
 fn reverse_sequence(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {

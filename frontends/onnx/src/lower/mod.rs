@@ -6,25 +6,30 @@
 
 mod activation;
 mod attention;
+mod control;
 mod conv_transpose;
 mod elementwise;
 mod grid_sample;
 mod image;
 mod index;
+mod integer;
 mod linear;
+mod microsoft;
 mod normalization;
 mod pad;
 mod pool;
 mod quantize;
+mod recurrent;
 mod reduce;
 mod resize;
 mod shape;
+mod signal;
 
 pub(crate) use image::{to_first, to_last};
 use octet_ir::ValueId;
 
 use crate::attributes::{Node, Refusal};
-use crate::import::Importer;
+use crate::import::{Importer, Opsets};
 use crate::scope::Scope;
 
 /// What a lowering works with.
@@ -33,6 +38,8 @@ pub(crate) struct Lowering<'l, 'i, 'm> {
     pub(crate) importer: &'l mut Importer<'i>,
     /// The graph under construction.
     pub(crate) scope: &'l mut Scope<'m>,
+    /// What nodes of nested graphs mean.
+    pub(crate) opsets: &'l Opsets,
 }
 
 /// Inputs of a node; `None` where an optional one is left out.
@@ -53,21 +60,26 @@ pub(crate) fn find(domain: &str, operator: &str) -> Option<Lower> {
         "" => &[
             activation::TABLE,
             attention::TABLE,
+            control::TABLE,
             conv_transpose::TABLE,
             elementwise::TABLE,
             grid_sample::TABLE,
             image::TABLE,
             index::TABLE,
+            integer::TABLE,
             linear::TABLE,
             normalization::TABLE,
             pad::TABLE,
             pool::TABLE,
             quantize::TABLE,
+            recurrent::TABLE,
             reduce::TABLE,
             resize::TABLE,
             shape::TABLE,
+            signal::TABLE,
         ],
-        "com.microsoft" => &[quantize::MICROSOFT],
+        "com.microsoft" => &[quantize::MICROSOFT, microsoft::TABLE],
+        "ai.onnx.preview" => &[attention::PREVIEW],
         _ => &[],
     };
     tables.iter().flat_map(|t| t.iter()).find(|(name, _)| *name == operator).map(|(_, lower)| *lower)

@@ -43,33 +43,114 @@ fn parameters(scope: &Scope<'_>, scale: ValueId, zero_point: Option<ValueId>, al
     Quantization::with_granularity(granularity, scales, zero_points).ok_or_else(|| "scale and zero point differ in length".into())
 }
 
+/// Scale or zero point as reals that broadcast against `x`: one, one per entry of an axis, or one per block of an axis.
+fn spread(scope: &mut Scope<'_>, node: &Node<'_>, parameter: ValueId, x: ValueId) -> Result<ValueId, Refusal> {
+    let real = scope.cast(parameter, ElementType::F32)?;
+    let (rank, count) = (scope.rank(x), scope.dims(real).iter().product::<usize>());
+    if count == 1 {
+        return scope.reshape(real, &[]);
+    }
+    let along = axis(node.int_or("axis", 1), rank)?;
+    let size = scope.dims(x)[along];
+    if scope.rank(real) == 1 {
+        let mut dims = vec![1; rank];
+        dims[along] = count;
+        return scope.reshape(real, &dims);
+    }
+    let blocks = *scope.dims(real).get(along).filter(|_| scope.rank(real) == rank).ok_or("blocks of another rank than the input")?;
+    let length = match usize::try_from(node.int_or("block_size", 0)) {
+        Ok(length) if length > 0 => length,
+        _ => size.div_ceil(blocks.max(1)),
+    };
+    if size.div_ceil(length) != blocks {
+        return Err(format!("{blocks} blocks of {length} do not make an axis of {size}"));
+    }
+    let order: Vec<usize> = (0..size).map(|i| i / length).collect();
+    scope.reorder(real, along, &order)
+}
+
+/// The element type that integers get.
+fn target(l: &Lowering<'_, '_, '_>, node: &Node<'_>, zero_point: Option<ValueId>) -> ElementType {
+    let named = i32::try_from(node.int_or("output_dtype", 0)).ok().and_then(crate::tensor::element_type);
+    zero_point.map(|z| l.scope.elem(z)).or(named).unwrap_or(ElementType::U8)
+}
+
+/// A quantized value where scale and zero point are known and one per tensor or axis; plain integers of arithmetic otherwise.
 fn quantize_linear(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let (x, scale, zero_point) = (input(inputs, 0)?, input(inputs, 1)?, optional(inputs, 2));
+    let elem = target(l, node, zero_point);
     let scope = &mut *l.scope;
-    let (x, scale) = (input(inputs, 0)?, input(inputs, 1)?);
-    let quant = parameters(scope, scale, optional(inputs, 2), node.int_or("axis", 1), scope.rank(x))?;
-    let elem = optional(inputs, 2).map_or(ElementType::U8, |z| scope.elem(z));
-    Ok(vec![scope.quantize(x, elem, quant)?])
+    let (low, high) = match elem {
+        ElementType::U8 => (0.0, 255.0),
+        ElementType::I8 => (-128.0, 127.0),
+        ElementType::U16 => (0.0, 65535.0),
+        ElementType::I16 => (-32768.0, 32767.0),
+        ElementType::I4 => (-8.0, 7.0),
+        ElementType::U4 => (0.0, 15.0),
+        ElementType::I2 => (-2.0, 1.0),
+        other => return Err(format!("quantization to {} is not supported", other.name())),
+    };
+    let x = scope.as_f32(x)?.0;
+    let is_typed = matches!(elem, ElementType::U8 | ElementType::I8 | ElementType::I16);
+    if let (true, Ok(quant)) = (is_typed, parameters(scope, scale, zero_point, node.int_or("axis", 1), scope.rank(x))) {
+        return Ok(vec![scope.quantize(x, elem, quant)?]);
+    }
+    let scale = spread(scope, node, scale, x)?;
+    let scaled = scope.binary(BinaryKind::Div, x, scale)?;
+    let mut value = scope.unary(ops::UnaryKind::Round, scaled)?;
+    if let Some(zero_point) = zero_point {
+        let zero_point = spread(scope, node, zero_point, x)?;
+        value = scope.binary(BinaryKind::Add, value, zero_point)?;
+    }
+    let clamped = super::activation::clamp(scope, value, low, high)?;
+    Ok(vec![scope.cast(clamped, elem)?])
 }
 
 fn dequantize_linear(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
     let scope = &mut *l.scope;
-    let (x, scale) = (input(inputs, 0)?, input(inputs, 1)?);
-    let quant = parameters(scope, scale, optional(inputs, 2), node.int_or("axis", 1), scope.rank(x))?;
-    Ok(vec![real(scope, x, quant)?])
+    let (x, scale, zero_point) = (input(inputs, 0)?, input(inputs, 1)?, optional(inputs, 2));
+    let result = scope.elem(scale);
+    let real = match parameters(scope, scale, zero_point, node.int_or("axis", 1), scope.rank(x)) {
+        Ok(quant) => real(scope, x, quant)?,
+        Err(_) => {
+            let mut value = scope.cast(x, ElementType::F32)?;
+            if let Some(zero_point) = zero_point {
+                let zero_point = spread(scope, node, zero_point, x)?;
+                value = scope.binary(BinaryKind::Sub, value, zero_point)?;
+            }
+            let scale = spread(scope, node, scale, x)?;
+            scope.binary(BinaryKind::Mul, value, scale)?
+        }
+    };
+    Ok(vec![scope.cast(real, result)?])
 }
 
-/// The reals that plain integers stand for under these parameters.
+/// The reals that integers stand for under these parameters.
 fn real(scope: &mut Scope<'_>, x: ValueId, quant: Quantization) -> Result<ValueId, Refusal> {
     if scope.ty(x).quant.as_deref() == Some(&quant) {
         return scope.dequantize(x);
     }
-    let ty = Type::quantized(scope.elem(x), scope.ty(x).shape.clone(), quant);
-    // The same integers with their meaning attached: constants directly, others through an identity that changes no bit.
-    let typed = match scope.constant(x).cloned() {
-        Some(constant) => scope.constant_value(constant, ty),
-        None => return Err("integers whose scale is not the one they were made with are not supported".into()),
+    if let Some(constant) = scope.constant(x).cloned() {
+        let ty = Type::quantized(scope.elem(x), scope.ty(x).shape.clone(), quant);
+        let typed = scope.constant_value(constant, ty);
+        return scope.dequantize(typed);
+    }
+    if scope.ty(x).is_quantized() {
+        return Err("integers whose scale is not the one they were made with are not supported".into());
+    }
+    // Plain integers that come from outside: arithmetic says what they mean.
+    let shape = |count: usize| match quant.axis() {
+        Some(axis) if count > 1 => (0..scope.rank(x)).map(|a| if a == axis { count } else { 1 }).collect(),
+        _ => Vec::new(),
     };
-    scope.dequantize(typed)
+    #[expect(clippy::cast_precision_loss, reason = "zero points are small integers")]
+    let zero_points: Vec<f32> = quant.zero_points().iter().map(|&z| z as f32).collect();
+    let (scale_shape, zero_shape) = (shape(quant.scales().len()), shape(zero_points.len()));
+    let value = scope.cast(x, ElementType::F32)?;
+    let zero_points = scope.f32_tensor(&zero_points, &zero_shape);
+    let centred = scope.binary(BinaryKind::Sub, value, zero_points)?;
+    let scales = scope.f32_tensor(quant.scales(), &scale_shape);
+    scope.binary(BinaryKind::Mul, centred, scales)
 }
 
 /// Input `index` with its scale and zero point behind it, as reals.
