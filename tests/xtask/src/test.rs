@@ -119,6 +119,9 @@ fn tests(full: bool) -> Outcome {
         }
         plain
     };
+    if full {
+        command.env("OCTET_FULL", "1");
+    }
     // The tests of the command start the binary that users start, not the harness that tests make of it.
     run(&mut cargo(&["build", "--quiet", "--package", "octet", "--bin", "octet"]))?;
     run(command.env("OCTET_PEERS", environment_folder()).env("OCTET_BIN", octet::target().join("debug/octet")))
