@@ -43,6 +43,16 @@ impl Pass for Adopt {
     fn run(&self, module: &mut Module, context: &mut PassContext<'_>) -> Result<bool, Diagnostics> {
         let mut changed = false;
         for id in module.graph_ids() {
+            // An axis change between the two halves of a pair would hide it.
+            for op_id in module.graph(id).op_ids() {
+                let Some(patch) = real_transpose(module.graph(id), op_id) else { continue };
+                if !context.observer.may_patch("adopt-fake-quant", "transpose") {
+                    return Ok(changed);
+                }
+                let refused = |e| Diagnostic::error("QNT099", format!("moving a transpose was refused: {e}"));
+                patch.apply(module, id).map_err(|e| Diagnostics::from(refused(e)))?;
+                changed = true;
+            }
             for op_id in module.graph(id).op_ids() {
                 let Some(patch) = plan(module, id, op_id, context) else { continue };
                 if !context.observer.may_patch("adopt-fake-quant", module.graph(id).op(op_id).op().mnemonic()) {
@@ -55,6 +65,21 @@ impl Pass for Adopt {
         }
         Ok(changed)
     }
+}
+
+/// `dequantize(transpose(quantize(x)))`: the transpose of reals instead, so that the pair meets.
+fn real_transpose(graph: &Graph, op_id: OpId) -> Option<Patch> {
+    let dequantize = graph.get_op(op_id).filter(|op| matches!(op.op(), Op::Dequantize(_)))?;
+    let (_, transpose) = graph.producer(dequantize.operand(0)?).filter(|(_, op)| matches!(op.op(), Op::Transpose(_)))?;
+    let stored = transpose.operand(0)?;
+    graph.producer(stored).filter(|(_, op)| matches!(op.op(), Op::Quantize(_)))?;
+    graph.ty(stored).quant.as_deref().filter(|q| q.per_tensor().is_some())?;
+    let &result = dequantize.results().first()?;
+    let mut patch = Patch::before(graph, op_id);
+    let real = patch.op1(ops::Dequantize {}, &[stored], Type::f32(graph.ty(stored).shape.clone()), graph.value(stored).loc().clone());
+    let moved = patch.op1(ops::Transpose {}, &[real, transpose.operand(1)?], graph.ty(result).clone(), graph.value(result).loc().clone());
+    patch.replace(result, moved);
+    Some(patch)
 }
 
 fn plan(module: &Module, id: GraphId, op_id: OpId, context: &mut PassContext<'_>) -> Option<Patch> {
