@@ -235,7 +235,7 @@ impl Importer<'_> {
                 Err(why) => self.errors.push(Diagnostic::error("ONX012", why)),
             }
         }
-        self.nodes(scope, &graph.node, opsets);
+        self.nodes(scope, &crate::dynamic::nodes(graph), opsets);
     }
 
     /// Nodes in an order in which every one finds its inputs; files need not be sorted.

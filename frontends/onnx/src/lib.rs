@@ -11,6 +11,7 @@
 mod attributes;
 mod build;
 mod constants;
+mod dynamic;
 mod import;
 mod lower;
 mod proto;

@@ -25,13 +25,22 @@ pub(crate) struct Scope<'m> {
     probes: BTreeMap<ValueId, Probe>,
     /// The quantized constants behind real values: axes are moved there, so that weights stay constants.
     stored: BTreeMap<ValueId, ValueId>,
+    /// Arguments of error functions that were decomposed, by result.
+    erfs: BTreeMap<ValueId, ValueId>,
     /// Name of the node output being lowered, for values that have no name of their own.
     pub(crate) origin: String,
 }
 
 impl<'m> Scope<'m> {
     pub(crate) fn new(builder: GraphBuilder<'m>) -> Self {
-        Self { builder, names: BTreeMap::new(), probes: BTreeMap::new(), stored: BTreeMap::new(), origin: String::new() }
+        Self {
+            builder,
+            names: BTreeMap::new(),
+            probes: BTreeMap::new(),
+            stored: BTreeMap::new(),
+            erfs: BTreeMap::new(),
+            origin: String::new(),
+        }
     }
 
     /// The type of a value.
@@ -93,6 +102,16 @@ impl<'m> Scope<'m> {
     /// Notes what a value would hold.
     pub(crate) fn set_probe(&mut self, value: ValueId, probe: Probe) {
         self.probes.insert(value, probe);
+    }
+
+    /// Notes that a value is the error function of another.
+    pub(crate) fn note_erf(&mut self, result: ValueId, argument: ValueId) {
+        self.erfs.insert(result, argument);
+    }
+
+    /// What a value is the error function of.
+    pub(crate) fn erf_argument(&self, result: ValueId) -> Option<ValueId> {
+        self.erfs.get(&result).copied()
     }
 
     /// A constant tensor.

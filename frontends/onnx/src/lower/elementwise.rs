@@ -90,6 +90,11 @@ fn binary(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>, kin
         // Pow takes an exponent of another type.
         b = l.scope.cast(b, elem)?;
     }
+    if kind == BinaryKind::Mul
+        && let Some(gelu) = super::gelu::product(l.scope, a, b)?
+    {
+        return Ok(vec![gelu]);
+    }
     one(l.scope.binary(kind, a, b))
 }
 
@@ -211,7 +216,9 @@ pub(super) fn erf(scope: &mut Scope<'_>, x: ValueId) -> Result<ValueId, Refusal>
     let tail = scope.binary(BinaryKind::Mul, polynomial, decay)?;
     let unsigned = scope.binary(BinaryKind::Sub, unit, tail)?;
     let sign = scope.unary(UnaryKind::Sign, x)?;
-    scope.binary(BinaryKind::Mul, sign, unsigned)
+    let result = scope.binary(BinaryKind::Mul, sign, unsigned)?;
+    scope.note_erf(result, x);
+    Ok(result)
 }
 
 fn gelu(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {

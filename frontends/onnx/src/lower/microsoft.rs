@@ -9,6 +9,7 @@ use crate::scope::Scope;
 
 pub(super) const TABLE: Table = &[
     ("BiasGelu", bias_gelu),
+    ("DynamicQuantizeConv", dynamic_quantize_conv),
     ("DynamicQuantizeMatMul", dynamic_quantize_matmul),
     ("FastGelu", bias_gelu),
     ("FusedConv", fused_conv),
@@ -102,6 +103,25 @@ fn dynamic_quantize_matmul(l: &mut Lowering<'_, '_, '_>, _: &Node<'_>, inputs: I
         product = scope.binary(BinaryKind::Add, product, bias)?;
     }
     Ok(vec![product])
+}
+
+/// A convolution with weights of integers, scaled per tensor or per filter.
+fn dynamic_quantize_conv(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let scope = &mut *l.scope;
+    let filter = input(inputs, 1)?;
+    let rank = scope.rank(filter);
+    let mut along_filters = |value: ValueId| -> Result<ValueId, Refusal> {
+        let count: usize = scope.dims(value).iter().product();
+        let mut dims = vec![1; if count == 1 { 0 } else { rank }];
+        if let Some(first) = dims.first_mut() {
+            *first = count;
+        }
+        scope.reshape(value, &dims)
+    };
+    let scale = along_filters(input(inputs, 2)?)?;
+    let zero_point = optional(inputs, 3).map(&mut along_filters).transpose()?;
+    let filter = columns(scope, filter, scale, zero_point)?;
+    Ok(vec![image::convolution(scope, node, input(inputs, 0)?, filter, None)?])
 }
 
 fn matmul_integer_to_float(l: &mut Lowering<'_, '_, '_>, _: &Node<'_>, inputs: Inputs<'_>) -> Outputs {

@@ -9,6 +9,7 @@ mod attention;
 mod control;
 mod conv_transpose;
 mod elementwise;
+mod gelu;
 mod grid_sample;
 mod image;
 mod index;
