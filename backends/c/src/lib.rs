@@ -4,12 +4,15 @@
 //! mathematical library. One call of `NAME_invoke` gives the bytes that the interpreter gives. The kernels are those of `octet_loops`; this crate prints them
 //! and the calls, places constants and buffers, and gives the inner products of Arm's DSP and Helium extensions their instructions.
 //!
+//! For those who stay with TFLite Micro, `c-array` writes the model as an array with a memory plan, the operations that it needs and the memory that it takes.
+//!
 //! It computes nothing and does no I/O.
 
 mod model;
 mod primitives;
 mod print;
 mod test;
+mod tflm;
 
 use octet_ir::{Diagnostic, Diagnostics, Module, from_attr};
 use octet_loops::plan::{PlanOptions, plan};
@@ -87,4 +90,59 @@ fn create(options: Options) -> Result<Box<dyn Backend>, Diagnostic> {
     Ok(Box::new(CBackend(options)))
 }
 
+/// Options of `c-array`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ArrayOptions {
+    /// Names of files and symbols begin with it.
+    name: String,
+}
+
+impl Default for ArrayOptions {
+    fn default() -> Self {
+        Self { name: "model".into() }
+    }
+}
+
+/// The registered backend `c-array`.
+struct ArrayBackend(ArrayOptions);
+
+impl Backend for ArrayBackend {
+    fn write(&self, module: &Module, _notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics> {
+        tflm::array(module, &self.0.name)
+    }
+
+    fn writes_folder(&self) -> bool {
+        true
+    }
+}
+
+fn create_array(options: Options) -> Result<Box<dyn Backend>, Diagnostic> {
+    let options = from_attr(octet_ir::Attr::Map(options)).map_err(|why| Diagnostic::error(OPTION, why.to_string()))?;
+    Ok(Box::new(ArrayBackend(options)))
+}
+
+/// The registered backend `tflm`.
+struct MicroBackend;
+
+impl Backend for MicroBackend {
+    fn write(&self, module: &Module, notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics> {
+        let micro = tflm::micro(module)?;
+        if let Some(plan) = &micro.plan {
+            let message = format!("all tensors take {} bytes by the plan in the file; the lower bound is {}", plan.size, plan.lower_bound);
+            notes.push(Diagnostic::note("CGN002", message));
+        }
+        Ok(vec![Artifact { path: None, bytes: micro.file }])
+    }
+}
+
+fn create_micro(options: Options) -> Result<Box<dyn Backend>, Diagnostic> {
+    match options.into_iter().next() {
+        None => Ok(Box::new(MicroBackend)),
+        Some((name, _)) => Err(Diagnostic::error(OPTION, format!("the target tflm has no option '{name}'"))),
+    }
+}
+
+register_backend!("tflm", "A .tflite file that TFLite Micro runs, with a memory plan, or why it cannot.", create_micro);
+register_backend!("c-array", "For TFLite Micro: the model as an aligned C array, its op resolver, its arena size.", create_array);
 register_backend!("c", "Self-contained C99 for microcontrollers: a header, code, weights.", create);

@@ -56,6 +56,7 @@ impl<'a> Printed<'a> {
     fn place(&self, place: Arg) -> String {
         match place {
             Arg::Int(i) => i.to_string(),
+            Arg::Backward { input, output } => i32::from(self.plan.is_backward(input, output)).to_string(),
             Arg::Constant { constant, offset: 0 } => self.constants[constant].clone(),
             Arg::Constant { constant, offset } => format!("&{}[{offset}]", self.constants[constant]),
             Arg::Buffer { buffer, offset } => {
@@ -153,7 +154,7 @@ impl<'a> Printed<'a> {
         if needs.math || reals {
             text.push_str("#include <math.h>\n");
         }
-        let _ = writeln!(text, "\n{}\n#include \"{name}_weights.h\"\n", primitives::PROLOGUE);
+        let _ = writeln!(text, "\n{}\n#include \"{name}_weights.h\"\n", primitives::prologue());
         text.push_str(&print::helpers(&needs));
         text.push_str(&functions);
         let _ = writeln!(text, "void {name}_init({name}_model *model, {name}_arena *arena) {{\n    model->arena = arena->bytes;");

@@ -79,8 +79,11 @@ impl Printer<'_> {
         }
         let params: Vec<String> = f.params.iter().map(|(name, ty)| declared(*ty, name)).collect();
         let inline = if f.primitive { "inline " } else { "" };
-        let _ = writeln!(text, "static {inline}{}({}) {{", declared(f.result, &f.name), params.join(", "));
+        let _ = writeln!(text, "OCTET_UNUSED static {inline}{}({}) {{", declared(f.result, &f.name), params.join(", "));
         let bodies = primitives::bodies(f);
+        if bodies.iter().any(|(_, body)| body.contains("min_i32(")) {
+            self.needs.helpers.insert("min_i32".into());
+        }
         for (index, (condition, body)) in bodies.iter().enumerate() {
             let _ = writeln!(text, "#{} {condition}\n{}", if index == 0 { "if" } else { "elif" }, body.trim_matches('\n'));
         }
@@ -278,7 +281,7 @@ pub(crate) fn helpers(needs: &Needs) -> String {
             &name[..3],
         );
         let symbol = if symbol == "min" { "<" } else { ">" };
-        let _ = writeln!(text, "static inline {ty} {name}({ty} a, {ty} b) {{\n    return (a {symbol} b) ? a : b;\n}}\n");
+        let _ = writeln!(text, "OCTET_UNUSED static inline {ty} {name}({ty} a, {ty} b) {{\n    return (a {symbol} b) ? a : b;\n}}\n");
     }
     text
 }

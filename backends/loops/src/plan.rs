@@ -43,6 +43,23 @@ struct Block {
     life: (usize, usize),
 }
 
+/// An overlap between blocks: distances in bytes, aligned.
+struct Allowed {
+    input: usize,
+    output: usize,
+    below: usize,
+    above: Option<usize>,
+}
+
+impl Plan {
+    /// Whether the output lies above the input.
+    #[must_use]
+    pub fn is_backward(&self, input: Option<usize>, output: Option<usize>) -> bool {
+        let at = |buffer: Option<usize>| buffer.and_then(|b| self.offsets.get(b).copied().flatten());
+        matches!((at(input), at(output)), (Some(input), Some(output)) if output > input)
+    }
+}
+
 /// Plans a program.
 #[must_use]
 pub fn plan(program: &Program, options: &PlanOptions) -> Plan {
@@ -95,17 +112,17 @@ fn lives(program: &Program) -> Vec<Option<(usize, usize)>> {
 }
 
 /// Overlaps that lives and alignment allow: the input dies where the output is born, and the output is written nowhere else.
-fn overlaps(program: &Program, blocks: &[Block], align: &dyn Fn(usize) -> usize) -> Vec<(usize, usize, usize)> {
+fn overlaps(program: &Program, blocks: &[Block], align: &dyn Fn(usize) -> usize) -> Vec<Allowed> {
     let find = |buffer: usize| blocks.iter().position(|b| b.buffer == buffer);
     let mut found = Vec::new();
     for (index, step) in program.steps.iter().enumerate() {
-        for &Overlap { input, output, below } in &step.overlaps {
+        for &Overlap { input, output, below, above } in &step.overlaps {
             let (Some(i), Some(o)) = (find(input), find(output)) else { continue };
             // The step reads the input by one argument only.
             let reads =
                 step.calls.iter().flat_map(|c| &c.args).filter(|a| matches!(a, Arg::Buffer { buffer, .. } if *buffer == input)).count();
             if blocks[i].life.1 == index && blocks[o].life.0 == index && reads == 1 && step.calls.len() == 1 {
-                found.push((i, o, align(below)));
+                found.push(Allowed { input: i, output: o, below: align(below), above: above.map(align) });
             }
         }
     }
@@ -114,29 +131,34 @@ fn overlaps(program: &Program, blocks: &[Block], align: &dyn Fn(usize) -> usize)
 
 /// For every pair of blocks that live at the same time, how far apart they have to be: `rules[a][b]` is the least
 /// `offset(b) - offset(a)` if `b` lies above `a`.
-fn rules(blocks: &[Block], overlaps: &[(usize, usize, usize)]) -> Vec<Vec<Option<usize>>> {
+fn rules(blocks: &[Block], overlaps: &[Allowed]) -> Vec<Vec<Option<usize>>> {
     let together = |a: &Block, b: &Block| a.life.0 <= b.life.1 && b.life.0 <= a.life.1;
     let mut rules: Vec<Vec<Option<usize>>> =
         blocks.iter().map(|a| blocks.iter().map(|b| (a.buffer != b.buffer && together(a, b)).then_some(a.size)).collect()).collect();
-    for &(input, output, below) in overlaps {
-        if let Some(distance) = &mut rules[output][input] {
-            *distance = (*distance).min(below);
+    for allowed in overlaps {
+        if let Some(distance) = &mut rules[allowed.output][allowed.input] {
+            *distance = (*distance).min(allowed.below);
+        }
+        if let (Some(distance), Some(above)) = (&mut rules[allowed.input][allowed.output], allowed.above) {
+            *distance = (*distance).min(above);
         }
     }
     rules
 }
 
-fn lower_bound(program: &Program, blocks: &[Block], overlaps: &[(usize, usize, usize)]) -> usize {
+fn lower_bound(program: &Program, blocks: &[Block], overlaps: &[Allowed]) -> usize {
     let steps = program.steps.len() + 1;
     let live = |step: usize| -> usize {
         let all: usize = blocks.iter().filter(|b| b.life.0 <= step && step <= b.life.1).map(|b| b.size).sum();
         // An output lies over at most what one input and itself have in common; several inputs may each save.
         let saved: usize = overlaps
             .iter()
-            .filter(|(i, o, _)| blocks[*i].life.1 == step && blocks[*o].life.0 == step)
-            .map(|&(i, o, below)| {
-                let (input, output) = (blocks[i].size, blocks[o].size);
-                (input + output).saturating_sub((below + input).max(output))
+            .filter(|a| blocks[a.input].life.1 == step && blocks[a.output].life.0 == step)
+            .map(|a| {
+                let (input, output) = (blocks[a.input].size, blocks[a.output].size);
+                let under = (a.below + input).max(output);
+                let least = a.above.map_or(under, |above| under.min((above + output).max(input)));
+                (input + output).saturating_sub(least)
             })
             .sum();
         all.saturating_sub(saved)
@@ -227,4 +249,49 @@ impl Search<'_> {
         }
         best
     }
+}
+
+/// A plan for a runtime that allocates the tensors of a graph by their numbers, one after the other in the graph's order of operations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorPlan {
+    /// Byte offset by value number; `None` for constants, variables and values that nothing computes.
+    pub offsets: Vec<Option<usize>>,
+    /// Bytes in all.
+    pub size: usize,
+    /// No plan of this order is smaller.
+    pub lower_bound: usize,
+}
+
+/// Places every tensor of a graph that is an input or a result, apart from all others that live at the same time.
+#[must_use]
+pub fn plan_tensors(graph: &octet_ir::Graph, options: &PlanOptions) -> TensorPlan {
+    use octet_ir::{EntityId, Use, ValueDef};
+    let order: std::collections::BTreeMap<octet_ir::OpId, usize> = graph.ops().enumerate().map(|(at, (id, _))| (id, at)).collect();
+    let last = order.len();
+    let mut blocks = Vec::new();
+    for (id, value) in graph.values() {
+        let born = match value.def() {
+            ValueDef::Input(_) => 0,
+            ValueDef::Result { op, .. } => order.get(&op).copied().unwrap_or(0),
+            ValueDef::Constant(_) | ValueDef::Variable | ValueDef::Unbound => continue,
+        };
+        let used = value.uses().iter().map(|user| match user {
+            Use::Operand { op, .. } => order.get(op).copied().unwrap_or(last),
+            Use::Output(_) => last,
+        });
+        let Some(bytes) = value.ty().byte_len() else { continue };
+        let size = bytes.div_ceil(options.alignment) * options.alignment;
+        let dies = used.max().unwrap_or(born).max(born);
+        // A runtime may hand out the memory of an input before the first operation runs.
+        blocks.push(Block { buffer: id.index(), size, life: (born, dies) });
+    }
+    let live = |step: usize| blocks.iter().filter(|b| b.life.0 <= step && step <= b.life.1).map(|b| b.size).sum::<usize>();
+    let lower_bound = (0..=last).map(live).max().unwrap_or(0);
+    let search = Search { blocks: &blocks, rules: rules(&blocks, &[]) };
+    let found = search.best(lower_bound, options.attempts);
+    let mut offsets = vec![None; graph.value_capacity()];
+    for (block, offset) in blocks.iter().zip(&found) {
+        offsets[block.buffer] = Some(*offset);
+    }
+    TensorPlan { offsets, size: search.size(&found), lower_bound }
 }

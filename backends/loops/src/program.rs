@@ -145,6 +145,8 @@ pub enum Arg {
     Constant { constant: usize, offset: usize },
     /// A number.
     Int(i32),
+    /// 1 where the plan puts the output above the input, so that the kernel has to run backward; else 0.
+    Backward { input: Option<usize>, output: Option<usize> },
 }
 
 /// A call of a kernel.
@@ -156,13 +158,15 @@ pub struct Call {
     pub args: Vec<Arg>,
 }
 
-/// Says that `output` may lie over `input`, which dies here: it has to begin at least `below` bytes below it.
+/// Says that `output` may lie over `input`, which dies here: it has to begin at least `below` bytes below it, or, if the kernel can run backward, `above` bytes
+/// above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Overlap {
     pub input: usize,
     pub output: usize,
     pub below: usize,
+    pub above: Option<usize>,
 }
 
 /// What one operation became.

@@ -61,3 +61,62 @@ fn zoo_integer_networks_have_the_interpreters_bytes() {
     println!("{done} networks, refused: {refused:#?}");
     assert!(findings.is_empty(), "{}", findings.join("\n"));
 }
+
+/// What target `tflm` writes computes the same in unmodified TFLite Micro, in an arena of the size that `c-array` prints.
+#[test]
+fn zoo_planned_files_run_in_tflite_micro() {
+    use octet_tests::{judges, peers::Answer};
+    use serde_json::json;
+
+    let Some(zoo) = octet_tests::peers::zoo() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (mut jobs, mut names) = (Vec::new(), Vec::new());
+    for name in ["sine", "kws", "resnet8", "vww96", "mnist_cnn", "mnist_dw"] {
+        let source = zoo.join(format!("peers/{name}.tf.int8io.tflite"));
+        let module = ours::read(&source).expect("the zoo reads");
+        let mut interpreter = ours::interpreter(&module, RoundingProfile::default(), Wanted::Outputs).expect("it runs");
+        let inputs = ours::random_inputs(&interpreter, 3, 11).expect("inputs");
+        let wanted = ours::run(&mut interpreter, &inputs, Wanted::Outputs).expect("outputs");
+        let data = folder.path().join(format!("{name}.in.npz"));
+        octet_tests::peers::write_npz(&data, &inputs).expect("inputs are written");
+        let out = folder.path().join(name);
+        let arguments = [
+            source.as_os_str(),
+            "-o".as_ref(),
+            out.as_os_str(),
+            "--target".as_ref(),
+            "c-array".as_ref(),
+            "--pipeline".as_ref(),
+            "none".as_ref(),
+        ];
+        octet_tests::cli::octet_ok(&[&["compile".as_ref()], arguments.as_slice()].concat());
+        let header = std::fs::read_to_string(out.join("model_data.h")).expect("a header");
+        let size = |key: &str| -> usize {
+            let line = header.lines().find_map(|l| l.strip_prefix(&format!("#define {key} "))).expect("a size");
+            line.parse().expect("a number")
+        };
+        let answer = folder.path().join(format!("{name}.out.npz"));
+        let job = |arena: usize| json!({"op": "tflm", "model": out.join("model.tflite"), "inputs": data, "out": answer, "arena": arena});
+        jobs.push(job(size("MODEL_ARENA_SIZE")));
+        // Less than the tensors alone can never do.
+        jobs.push(job(size("MODEL_TENSOR_BYTES")));
+        names.push((name, wanted, answer));
+    }
+    let answers = judges().run(&jobs[..]).expect("the judges answer");
+    let mut findings = Vec::new();
+    for ((name, wanted, out), pair) in names.iter().zip(answers.chunks(2)) {
+        let [enough, little]: &[Answer; 2] = pair.try_into().expect("two answers");
+        if !enough.ok {
+            findings.push(format!("{name}: {}", enough.error));
+            continue;
+        }
+        if little.ok {
+            findings.push(format!("{name}: an arena of the tensors alone is enough"));
+        }
+        let found = octet_tests::peers::read_npz(out).expect("outputs");
+        if wanted.iter().any(|(key, array)| found.get(key).is_none_or(|f| f.bytes != array.bytes)) {
+            findings.push(format!("{name}: other bytes than the interpreter's"));
+        }
+    }
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}

@@ -7,6 +7,7 @@ mod bench;
 mod checks;
 mod docs;
 mod fuzz;
+mod mcu;
 mod measure;
 mod octet;
 mod onnx;
@@ -65,6 +66,14 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// Build generated C for emulated microcontrollers, run it there, and count instructions and bytes beside the peers' figures
+    Mcu {
+        /// Only these networks
+        networks: Vec<String>,
+        /// Write docs/generated/microcontrollers.md
+        #[arg(long)]
+        write: bool,
+    },
     /// Regenerate the flatbuffer module from the schema
     Schema {
         /// Only say whether the module in the tree is what the schema gives
@@ -117,6 +126,7 @@ fn main() -> ExitCode {
         Task::Setup { full } => setup::setup(full),
         Task::Bench { names, rounds, write } => bench::bench(&names, rounds, write),
         Task::Table { models, write } => table::table(&models, write),
+        Task::Mcu { networks, write } => mcu::mcu(&networks, write),
         Task::Schema { check } => schema::schema(check),
         Task::Docs { check } => docs::docs(check),
         Task::Onnx { edge, no_litert, only, failures, bless, write } => {

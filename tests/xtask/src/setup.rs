@@ -69,6 +69,21 @@ fn find_python() -> Outcome<PathBuf> {
     fitting().ok_or(missing)
 }
 
+/// Makes sure of tools: as root on Debian, missing ones are installed from these packages.
+pub(crate) fn debian(packages: &[&str], tools: &[&str]) -> Outcome {
+    let missing = |tool: &&&str| !succeeds(&mut command(tool, &["--version"]));
+    let Some(tool) = tools.iter().find(missing) else { return Ok(()) };
+    let needed = format!("there is no {tool}. On Debian: apt-get install {}", packages.join(" "));
+    if !is_root() || !succeeds(&mut command("apt-get", &["--version"])) {
+        return Err(needed);
+    }
+    println!("setup: apt-get install {}", packages.join(" "));
+    run(&mut command("apt-get", &["update", "-qq"]))?;
+    let install = ["install", "-y", "-qq", "--no-install-recommends"];
+    run(command("apt-get", &install).args(packages).env("DEBIAN_FRONTEND", "noninteractive"))?;
+    if tools.iter().any(|tool| missing(&tool)) { Err(needed) } else { Ok(()) }
+}
+
 fn is_root() -> bool {
     output(&mut command("id", &["-u"])).is_ok_and(|id| id.trim() == "0")
 }

@@ -386,6 +386,12 @@ impl<'a> Parser<'a> {
 
     /// The arguments of a call; element types are the caller's own unless they stand behind the name: `copy_run@i8(...)`.
     fn call(&mut self, name: &str, types: Option<Vec<Elem>>) -> Result<Expr> {
+        if name == "unsigned" {
+            let unsigned = i64::from(matches!(self.elem()?, Elem::U8 | Elem::U16));
+            self.expect(")")?;
+            let number = |i| Box::new(Expr { kind: ExprKind::Int(i), ty: Ty::I32 });
+            return Ok(Expr { kind: ExprKind::Binary(BinOp::Ne, number(unsigned), number(0)), ty: Ty::Bool });
+        }
         if name == "sizeof" {
             let bytes = i64::try_from(self.elem()?.bytes()).unwrap_or(0);
             self.expect(")")?;

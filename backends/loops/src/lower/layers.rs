@@ -107,12 +107,27 @@ impl Cx<'_> {
         Ok(Layer { weights, input, output, multipliers, low, high, elem })
     }
 
-    /// Mantissas and shifts.
-    fn multipliers(&mut self, multipliers: &[Multiplier]) -> Result<[Arg; 2]> {
+    /// Mantissas and shifts, and the shifts' type: unsigned where all are to the right and no sum reaches 2^30. `largest` bounds the
+    /// magnitude of every channel's sum.
+    fn multipliers(&mut self, multipliers: &[Multiplier], largest: &[i64]) -> Result<([Arg; 2], Elem)> {
         let mantissas = Data::I32(multipliers.iter().map(|m| m.mantissa).collect());
+        let right: Option<Vec<u8>> = multipliers.iter().map(|m| u8::try_from(-m.shift).ok().filter(|s| (1..=31).contains(s))).collect();
+        if let Some(right) = right.filter(|_| largest.len() == multipliers.len() && largest.iter().all(|&l| l < 1 << 30)) {
+            let tables = [self.table("mantissa", Role::Scales, mantissas), self.table("shift", Role::Scales, Data::U8(right))];
+            return Ok((tables, Elem::U8));
+        }
         let shifts: Option<Vec<i8>> = multipliers.iter().map(|m| i8::try_from(m.shift).ok()).collect();
         let Some(shifts) = shifts else { return unsupported("a ratio of scales is out of range") };
-        Ok([self.table("mantissa", Role::Scales, mantissas), self.table("shift", Role::Scales, Data::I8(shifts))])
+        Ok(([self.table("mantissa", Role::Scales, mantissas), self.table("shift", Role::Scales, Data::I8(shifts))], Elem::I8))
+    }
+
+    /// How large each channel's sum can become, on the way too: with every input as far from its zero point as 8 bits go, and the folded part of the bias.
+    fn largest(&self, bias: Option<ValueId>, magnitudes: &[i64]) -> Result<Vec<i64>> {
+        let bias = match bias.map(|id| self.data(id)).transpose()? {
+            Some(Data::I32(values)) => values,
+            _ => vec![0; magnitudes.len()],
+        };
+        Ok(bias.iter().zip(magnitudes).map(|(&b, &m)| i64::from(b).abs() + 256 * m).collect())
     }
 
     /// The 32-bit bias with the input's zero point folded in: `sums` are those of each channel's weights.
@@ -154,7 +169,9 @@ impl Cx<'_> {
         let y = self.allocate(result(operation)?)?;
         let k = kh * kw * depth;
         let name = self.graph.value_name(operand(operation, 1)?);
-        let [mantissa, shift] = self.multipliers(&layer.multipliers)?;
+        let magnitudes: Vec<i64> = layer.weights.chunks(k.max(1)).map(magnitude).collect();
+        let largest = self.largest(operation.operand(2), &magnitudes)?;
+        let ([mantissa, shift], width) = self.multipliers(&layer.multipliers, &largest_of(&layer, largest))?;
         let mut sizes: Vec<i32> = geometry.sizes(input, output, [kh, kw]).into_iter().map(int).collect::<Result<_>>()?;
         if layer.elem == Elem::I16 {
             let (bias, bias_elem) = self.wide_bias(operation.operand(2), channels, op.quantized_bias_type, false)?;
@@ -170,7 +187,12 @@ impl Cx<'_> {
             let rows = output[0] * output[1] * output[2];
             self.dense_over(x, y, rows, k, channels);
             let sizes = vec![int(rows)?, int(k)?, int(channels)?, layer.output.zero_point, layer.low, layer.high];
-            return self.call_signed("dense", &[], vec![x, w, bias, mantissa, shift, y], Some(sizes));
+            return self.call_signed(
+                "dense",
+                &[width],
+                vec![x, w, bias, mantissa, shift, y, Arg::Backward { input: buffer_of(x), output: buffer_of(y) }],
+                Some(sizes),
+            );
         }
         let Ok(zero) = i8::try_from(layer.input.zero_point) else { return unsupported("the input's zero point does not fit 8 bits") };
         let zero = self.table("zero", Role::Parameters, Data::I8(vec![zero]));
@@ -179,17 +201,20 @@ impl Cx<'_> {
             self.window_over(x, y, &geometry, input, output, 2);
         }
         sizes.extend([int(depth)?, layer.output.zero_point, layer.low, layer.high]);
-        self.call_signed("conv_2d", &[], vec![x, zero, w, bias, mantissa, shift, y, windows], Some(sizes))
+        self.call_signed("conv_2d", &[width], vec![x, zero, w, bias, mantissa, shift, y, windows], Some(sizes))
     }
 
-    /// Rows of a matrix product may be written over rows that are read no more: two are in work at a time.
+    /// Rows of a matrix product may be written over rows that are read no more: two are in work at a time. From the last row to the first, the
+    /// result lies above the input.
     fn dense_over(&mut self, x: Arg, y: Arg, rows: usize, k: usize, units: usize) {
         let below = (0..rows.div_ceil(2)).map(|pair| {
             let written = (2 * pair + 2).min(rows) * units;
             written.saturating_sub(2 * pair * k)
         });
         let below = below.max().unwrap_or(0);
-        self.may_overlap(x, y, below);
+        let above = (0..rows.div_ceil(2)).map(|pair| ((2 * pair + 2).min(rows) * k).saturating_sub(2 * pair * units));
+        let above = above.max().unwrap_or(0);
+        self.may_overlap_either(x, y, below, Some(above));
     }
 
     /// Pixels may be written where no later window reads. `ahead` windows are copied before the first of them is computed.
@@ -230,7 +255,14 @@ impl Cx<'_> {
         let x = self.read(operand(operation, 0)?)?;
         let y = self.allocate(result(operation)?)?;
         let name = self.graph.value_name(operand(operation, 1)?);
-        let [mantissa, shift] = self.multipliers(&layer.multipliers)?;
+        let mut magnitudes = vec![0i64; channels];
+        for row in layer.weights.chunks(channels.max(1)) {
+            for (sum, &w) in magnitudes.iter_mut().zip(row) {
+                *sum += i64::from(w).abs();
+            }
+        }
+        let largest = self.largest(operation.operand(2), &magnitudes)?;
+        let ([mantissa, shift], width) = self.multipliers(&layer.multipliers, &largest_of(&layer, largest))?;
         let mut sizes: Vec<i32> = geometry.sizes(input, output, [kh, kw]).into_iter().map(int).collect::<Result<_>>()?;
         if layer.elem == Elem::I16 {
             let (bias, bias_elem) = self.wide_bias(operation.operand(2), channels, None, true)?;
@@ -238,17 +270,11 @@ impl Cx<'_> {
             sizes.extend([0, 0, layer.low, layer.high]);
             return self.call_signed("depthwise_wide", &[bias_elem], vec![x, w, bias, mantissa, shift, y], Some(sizes));
         }
-        let mut sums = vec![0i32; channels];
-        for row in layer.weights.chunks(channels.max(1)) {
-            for (sum, &w) in sums.iter_mut().zip(row) {
-                *sum += i32::from(w);
-            }
-        }
-        let bias = self.folded_bias(operation.operand(2), layer.input.zero_point, &sums)?;
+        let bias = self.folded_bias(operation.operand(2), 0, &vec![0; channels])?;
         let w = self.table(&name, Role::Weights, Data::I8(layer.weights));
         self.window_over(x, y, &geometry, input, output, 1);
         sizes.extend([layer.input.zero_point, layer.output.zero_point, layer.low, layer.high]);
-        self.call_signed("depthwise_conv_2d", &[], vec![x, w, bias, mantissa, shift, y], Some(sizes))
+        self.call_signed("depthwise_conv_2d", &[width], vec![x, w, bias, mantissa, shift, y], Some(sizes))
     }
 
     pub(super) fn transpose_conv(&mut self, op: &TransposeConv, operation: &Operation) -> Result<()> {
@@ -265,13 +291,15 @@ impl Cx<'_> {
         let x = self.read(operand(operation, 2)?)?;
         let y = self.allocate(result(operation)?)?;
         let name = self.graph.value_name(operand(operation, 1)?);
-        let [mantissa, shift] = self.multipliers(&layer.multipliers)?;
+        let magnitudes: Vec<i64> = layer.weights.chunks((kh * kw * depth).max(1)).map(magnitude).collect();
+        let largest = self.largest(operation.operand(3), &magnitudes)?;
+        let ([mantissa, shift], width) = self.multipliers(&layer.multipliers, &largest_of(&layer, largest))?;
         let bias = self.folded_bias(operation.operand(3), 0, &vec![0; channels])?;
         let w = self.table(&name, Role::Weights, Data::I8(layer.weights));
         let mut sizes: Vec<i32> = geometry.sizes(input, output, [kh, kw]).into_iter().map(int).collect::<Result<_>>()?;
         debug_assert_eq!(depth, input[3]);
         sizes.extend([layer.input.zero_point, layer.output.zero_point, layer.low, layer.high]);
-        self.call_signed("transpose_conv", &[], vec![x, w, bias, mantissa, shift, y], Some(sizes))
+        self.call_signed("transpose_conv", &[width], vec![x, w, bias, mantissa, shift, y], Some(sizes))
     }
 
     pub(super) fn fully_connected(&mut self, op: &FullyConnected, operation: &Operation) -> Result<()> {
@@ -286,7 +314,9 @@ impl Cx<'_> {
         let x = self.read(operand(operation, 0)?)?;
         let y = self.allocate(result(operation)?)?;
         let name = self.graph.value_name(operand(operation, 1)?);
-        let [mantissa, shift] = self.multipliers(&layer.multipliers)?;
+        let magnitudes: Vec<i64> = layer.weights.chunks(k.max(1)).map(magnitude).collect();
+        let largest = self.largest(operation.operand(2), &magnitudes)?;
+        let ([mantissa, shift], width) = self.multipliers(&layer.multipliers, &largest_of(&layer, largest))?;
         let sizes = vec![int(rows)?, int(k)?, int(units)?, layer.output.zero_point, layer.low, layer.high];
         if layer.elem == Elem::I16 {
             let (bias, bias_elem) = self.wide_bias(operation.operand(2), units, op.quantized_bias_type, false)?;
@@ -297,7 +327,12 @@ impl Cx<'_> {
         let bias = self.folded_bias(operation.operand(2), layer.input.zero_point, &sums)?;
         let w = self.table(&name, Role::Weights, Data::I8(layer.weights));
         self.dense_over(x, y, rows, k, units);
-        self.call_signed("dense", &[], vec![x, w, bias, mantissa, shift, y], Some(sizes))
+        self.call_signed(
+            "dense",
+            &[width],
+            vec![x, w, bias, mantissa, shift, y, Arg::Backward { input: buffer_of(x), output: buffer_of(y) }],
+            Some(sizes),
+        )
     }
 
     pub(super) fn batch_matmul(&mut self, op: &BatchMatmul, operation: &Operation) -> Result<()> {
@@ -344,4 +379,22 @@ impl Cx<'_> {
 /// Multiply-accumulates of a layer.
 pub(super) fn macs(output: &[usize], k: usize) -> u64 {
     output.iter().chain(&[k]).map(|&d| u64::try_from(d).unwrap_or(u64::MAX)).fold(1, u64::saturating_mul)
+}
+
+/// The sum of absolute values.
+fn magnitude(weights: &[i8]) -> i64 {
+    weights.iter().map(|&w| i64::from(w).abs()).sum()
+}
+
+/// Bounds of sums count only for kernels on 8 bits.
+fn largest_of(layer: &Layer, largest: Vec<i64>) -> Vec<i64> {
+    if layer.elem == Elem::I8 { largest } else { Vec::new() }
+}
+
+/// The buffer of a place; constants have none.
+fn buffer_of(place: Arg) -> Option<usize> {
+    match place {
+        Arg::Buffer { buffer, .. } => Some(buffer),
+        Arg::Constant { .. } | Arg::Int(_) | Arg::Backward { .. } => None,
+    }
 }

@@ -281,10 +281,15 @@ impl<'m> Cx<'m> {
 
     /// The operation over one dying input may write where that input lies, `below` bytes below it or more.
     fn may_overlap(&mut self, input: Arg, output: Arg, below: usize) {
+        self.may_overlap_either(input, output, below, None);
+    }
+
+    /// As [`may_overlap`](Self::may_overlap), or `above` bytes above it for kernels that can run backward.
+    fn may_overlap_either(&mut self, input: Arg, output: Arg, below: usize, above: Option<usize>) {
         if let (Arg::Buffer { buffer: input, .. }, Arg::Buffer { buffer: output, offset: 0 }) = (input, output)
             && self.program.buffers[input].kind == BufferKind::Arena
         {
-            self.step.overlaps.push(Overlap { input, output, below });
+            self.step.overlaps.push(Overlap { input, output, below, above });
         }
     }
 

@@ -162,7 +162,7 @@ fn shifted(place: Arg, by: usize) -> Arg {
     match place {
         Arg::Buffer { buffer, offset } => Arg::Buffer { buffer, offset: offset + by },
         Arg::Constant { constant, offset } => Arg::Constant { constant, offset: offset + by },
-        Arg::Int(i) => Arg::Int(i),
+        Arg::Int(_) | Arg::Backward { .. } => place,
     }
 }
 

@@ -1,0 +1,193 @@
+//! For TFLite Micro: a `.tflite` file that it can run, with our memory plan in it, and the same as a C array with what its users otherwise guess.
+//!
+//! The plan travels as `OfflineMemoryAllocation` metadata, which unmodified TFLite Micro follows. Nothing lies over anything else there: its
+//! kernels are not ours.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use octet_ir::{Diagnostics, ElementType, Metadata, Module, Op};
+use octet_loops::plan::{PlanOptions, TensorPlan, plan_tensors};
+use octet_plugin::Artifact;
+
+use crate::model::identifier;
+
+/// The name of the metadata entry that TFLite Micro's allocator reads.
+const METADATA: &str = "OfflineMemoryAllocation";
+
+/// A model for TFLite Micro.
+pub(crate) struct Micro {
+    /// The file.
+    pub(crate) file: Vec<u8>,
+    /// Where tensors lie; none for models of several graphs, which the metadata cannot describe.
+    pub(crate) plan: Option<TensorPlan>,
+    /// Bytes that TFLite Micro keeps besides tensors.
+    persistent: usize,
+    module: Module,
+}
+
+/// Checks a module against TFLite Micro's kernels, plans it and writes the file.
+///
+/// # Errors
+/// Everything that TFLite Micro cannot run, operation by operation.
+pub(crate) fn micro(module: &Module) -> Result<Micro, Diagnostics> {
+    let profile = octet_targets::profile("tflm")?;
+    let refused = Diagnostics(profile.check(module));
+    if refused.has_errors() {
+        return Err(refused);
+    }
+    let mut module = module.clone();
+    module.compact();
+    module.metadata.retain(|m| m.name != METADATA);
+    let plan = (module.graphs().count() == 1).then(|| plan_tensors(module.main(), &PlanOptions::default()));
+    if let Some(plan) = &plan {
+        let number = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+        let mut words = vec![1, 0, number(plan.offsets.len())];
+        words.extend(plan.offsets.iter().map(|o| o.map_or(-1, number)));
+        let bytes: Vec<u8> = words.into_iter().flat_map(i32::to_le_bytes).collect();
+        module.metadata.push(Metadata { name: METADATA.into(), bytes: bytes.into() });
+    }
+    let file = octet_backend_tflite::write(&module, &octet_backend_tflite::WriteOptions::default())?.into_bytes().to_vec();
+    let persistent = persistent(&module);
+    Ok(Micro { file, plan, persistent, module })
+}
+
+/// An upper bound of what TFLite Micro keeps for tensors, operations and their parameters, with pointers of 64 bits: measured with its reference kernels.
+fn persistent(module: &Module) -> usize {
+    let mut bytes = 4096;
+    for (_, graph) in module.graphs() {
+        bytes += 64 * graph.values().count() + 320 * graph.op_count() + 256 * (graph.inputs().len() + graph.outputs().len());
+        for (_, operation) in graph.ops() {
+            // Multipliers and shifts per output channel.
+            let channels = match operation.op() {
+                Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::TransposeConv(_) | Op::FullyConnected(_) => {
+                    operation.operand(1).and_then(|w| graph.ty(w).quant.as_ref()).map_or(0, |q| q.scales().len())
+                }
+                _ => 0,
+            };
+            bytes += 8 * channels + 32;
+        }
+    }
+    bytes
+}
+
+/// The files of target `c-array`.
+pub(crate) fn array(module: &Module, name: &str) -> Result<Vec<Artifact>, Diagnostics> {
+    let micro = micro(module)?;
+    let name = identifier(name);
+    let file = |path: String, text: String| Artifact { path: Some(path), bytes: text.into_bytes() };
+    Ok(vec![
+        file(format!("{name}_data.h"), header(&micro, &name)),
+        file(format!("{name}_data.c"), data(&micro, &name)),
+        file(format!("{name}_resolver.h"), resolver(&micro.module, &name)),
+        Artifact { path: Some(format!("{name}.tflite")), bytes: micro.file },
+    ])
+}
+
+fn header(micro: &Micro, name: &str) -> String {
+    let upper = name.to_ascii_uppercase();
+    let tensors = micro.plan.as_ref().map_or(0, |p| p.size);
+    let mut text = format!("/* Made by Octet. */\n#ifndef {upper}_DATA_H\n#define {upper}_DATA_H\n\n#include <stdint.h>\n\n");
+    text.push_str("#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
+    let _ = writeln!(
+        text,
+        "/* The model, aligned as TFLite Micro wants it. */\n#define {name}_data_size {}\nextern const uint8_t {name}_data[{name}_data_size];\n",
+        micro.file.len()
+    );
+    if let Some(plan) = &micro.plan {
+        let _ = writeln!(
+            text,
+            "/* Bytes of all tensors by the plan in the model's {METADATA} entry; no plan of this order is below {}. */",
+            plan.lower_bound
+        );
+        let _ = writeln!(text, "#define {upper}_TENSOR_BYTES {tensors}\n");
+        let _ = writeln!(
+            text,
+            "/* Tensors and a bound of what TFLite Micro keeps besides, scratch of optimized kernels left out; arena_used_bytes() tells the rest. */"
+        );
+        let _ = writeln!(text, "#define {upper}_ARENA_SIZE {}\n", tensors + micro.persistent);
+    }
+    text.push_str("#ifdef __cplusplus\n}\n#endif\n\n#endif\n");
+    text
+}
+
+fn data(micro: &Micro, name: &str) -> String {
+    let mut text =
+        format!("/* Made by Octet. */\n#include \"{name}_data.h\"\n\n#if defined(__GNUC__)\n__attribute__((aligned(16)))\n#endif\n");
+    let _ = writeln!(text, "const uint8_t {name}_data[{name}_data_size] = {{");
+    for line in micro.file.chunks(20) {
+        let line: Vec<String> = line.iter().map(ToString::to_string).collect();
+        let _ = writeln!(text, "    {},", line.join(", "));
+    }
+    text.push_str("};\n");
+    text
+}
+
+/// The registration of exactly the operations that the model has.
+fn resolver(module: &Module, name: &str) -> String {
+    let upper = name.to_ascii_uppercase();
+    let mut lines = BTreeSet::new();
+    for (_, graph) in module.graphs() {
+        let mut kinds: std::collections::BTreeMap<String, bool> = std::collections::BTreeMap::new();
+        for (_, operation) in graph.ops() {
+            let int8 = operation
+                .results()
+                .iter()
+                .chain(operation.operands().iter().flatten().take(1))
+                .all(|&v| graph.ty(v).elem == ElementType::I8);
+            let all = kinds.entry(operation.op().mnemonic().to_owned()).or_insert(true);
+            *all &= int8;
+            if let Op::Custom(custom) = operation.op() {
+                lines.insert(format!("    // the custom operation {}: AddCustom with its registration", custom.name.replace('\n', " ")));
+            }
+        }
+        for (mnemonic, int8) in kinds.into_iter().filter(|(m, _)| m != "custom") {
+            let registration = if int8 && INT8.contains(&mnemonic.as_str()) {
+                format!("tflite::Register_{}_INT8()", mnemonic.to_uppercase())
+            } else {
+                String::new()
+            };
+            lines.insert(format!("    TF_LITE_ENSURE_STATUS(resolver.Add{}({registration}));", method(&mnemonic)));
+        }
+    }
+    let count = lines.iter().filter(|l| l.contains("ENSURE")).count().max(1);
+    let lines: Vec<String> = lines.into_iter().collect();
+    format!(
+        "// Made by Octet: the operations of {name}, and no others.\n#ifndef {upper}_RESOLVER_H\n#define {upper}_RESOLVER_H\n\n\
+         #include \"tensorflow/lite/micro/micro_mutable_op_resolver.h\"\n\nusing {name}_resolver = tflite::MicroMutableOpResolver<{count}>;\n\n\
+         inline TfLiteStatus {name}_add_ops({name}_resolver& resolver) {{\n{}\n    return kTfLiteOk;\n}}\n\n#endif\n",
+        lines.join("\n")
+    )
+}
+
+/// Operations whose registration for int8 alone links less code.
+const INT8: [&str; 16] = [
+    "add",
+    "average_pool_2d",
+    "batch_matmul",
+    "conv_2d",
+    "depthwise_conv_2d",
+    "fully_connected",
+    "max_pool_2d",
+    "maximum",
+    "minimum",
+    "mul",
+    "pad",
+    "softmax",
+    "svdf",
+    "transpose",
+    "transpose_conv",
+    "unidirectional_sequence_lstm",
+];
+
+/// `conv_2d` -> `Conv2D`, as the resolver's methods are named.
+fn method(mnemonic: &str) -> String {
+    let part = |part: &str| match part {
+        "2d" => "2D".to_owned(),
+        "3d" => "3D".to_owned(),
+        "matmul" => "MatMul".to_owned(),
+        "lstm" => "LSTM".to_owned(),
+        other => other[..1].to_uppercase() + &other[1..],
+    };
+    mnemonic.split('_').filter(|p| !p.is_empty()).map(part).collect()
+}
