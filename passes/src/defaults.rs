@@ -3,7 +3,7 @@
 use octet_ir::Attr;
 
 use crate::pipeline::{PassSpec, Pipeline};
-use crate::quantize::{Io, Mode};
+use crate::quantize::{Io, Mode, Runtime};
 
 /// What a default pipeline depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct Goal {
     pub mode: Option<Mode>,
     /// Element type of inputs and outputs, where it is not the mode's own.
     pub io: Option<Io>,
+    /// Whose kernels a quantized model must find.
+    pub runtime: Runtime,
     /// The data set to calibrate on, by the name that the data source knows; `None` when the ranges are in the model.
     pub data: Option<String>,
     /// How ranges are chosen from the data, where it is not the default.
@@ -43,7 +45,8 @@ pub fn default_pipeline(goal: &Goal) -> Pipeline {
             add("calibrate", std::iter::once(("data", text(data))).chain(method).collect());
         }
         let io = goal.io.iter().map(|io| ("io", Attr::Word(io.name().to_owned())));
-        add("quantize", std::iter::once(("mode", Attr::Word(mode.name().to_owned()))).chain(io).collect());
+        let runtime = (goal.runtime != Runtime::default()).then(|| ("runtime", Attr::Word(goal.runtime.name().to_owned())));
+        add("quantize", std::iter::once(("mode", Attr::Word(mode.name().to_owned()))).chain(io).chain(runtime).collect());
         for name in ["canonicalize", "cse", "dce"] {
             add(name, Vec::new());
         }
@@ -57,7 +60,7 @@ mod tests {
 
     #[test]
     fn pipelines_read_back() {
-        let goal = Goal { mode: Some(Mode::Int8Only), io: Some(Io::Uint8), data: Some("cal.npz".into()), method: None };
+        let goal = Goal { mode: Some(Mode::Int8Only), io: Some(Io::Uint8), data: Some("cal.npz".into()), ..Goal::default() };
         let pipeline = default_pipeline(&goal);
         assert_eq!(
             pipeline.to_string(),

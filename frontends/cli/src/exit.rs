@@ -67,7 +67,7 @@ impl From<Diagnostics> for Failure {
             Exit::Bug
         } else if has(&["QNT003"]) {
             Exit::Refused
-        } else if has(&["CLI002", "DAT030", "DAT031", "PAS001", "PAS002", "PLG002", "QNT001", "QNT002"]) {
+        } else if has(&["CAL001", "CLI002", "DAT030", "DAT031", "PAS001", "PAS002", "PLG002", "QNT001", "QNT002"]) {
             Exit::Usage
         } else {
             Exit::Failure

@@ -90,6 +90,17 @@ impl Source {
                     .with_note(self.inputs_told()));
             }
         }
+        for input in &self.inputs {
+            let named = |p: &&Preprocess| p.input.as_deref().is_some_and(|n| input.answers_to(n));
+            if self.preprocess.iter().filter(named).count() > 1 {
+                let name = &input.name;
+                return Err(Diagnostic::error("DAT031", format!("--preprocess is given more than once for input '{name}'")));
+            }
+        }
+        if self.preprocess.iter().filter(|p| p.input.is_none()).count() > 1 {
+            return Err(Diagnostic::error("DAT031", "--preprocess is given more than once without the name of an input")
+                .with_help("one --preprocess takes several keys: scale=1/255,mean=0.5"));
+        }
         let unnamed = self.preprocess.iter().any(|p| p.input.is_none() && p.changes_values());
         if unnamed && !self.inputs.iter().any(|i| self.preprocess_of(i).is_some()) {
             return Err(Diagnostic::error("DAT031", "--preprocess applies to no input of the model").with_note(self.inputs_told()));

@@ -66,7 +66,8 @@ impl<'g> Layer<'g> {
     pub(super) fn check_linear(&self) -> Result<(), Refusal> {
         match self.operation.op().activation() {
             Some(Activation::None) => Ok(()),
-            _ => Err(Refusal::check(format!("the {} has a fused activation, which comes first", self.name()))),
+            None => Err(Refusal::NoMatch),
+            Some(_) => Err(Refusal::check(format!("the {} has a fused activation, which comes first", self.name()))),
         }
     }
 

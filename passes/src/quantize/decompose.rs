@@ -1,4 +1,5 @@
-//! Rewrites operations without a quantized kernel into equal computations that have one, before anything is quantized.
+//! Rewrites operations without a quantized kernel into equal computations that have one, before anything is quantized: also where what comes
+//! of it stays in float, since that is known only later. A division by a constant becomes a multiplication, which rounds less.
 //!
 //! Each decomposition is exact on reals (to the rounding of `f32`). What it costs in integers is the rounding of its intermediates, stated
 //! with each; their ranges follow from the operand's by interval arithmetic, so that no calibration run is needed.

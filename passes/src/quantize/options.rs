@@ -108,6 +108,15 @@ pub enum Runtime {
 }
 
 impl Runtime {
+    /// The name that pipelines and the command use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Litert => "litert",
+            Self::Tflm => "tflm",
+            Self::Both => "both",
+        }
+    }
+
     /// Whether these kernels serve the runtime.
     pub fn has(self, kernels: Kernels) -> bool {
         match self {

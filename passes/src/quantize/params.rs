@@ -5,7 +5,7 @@
 
 use octet_ir::{ElementType, Granularity, Quantization};
 
-/// Scales below this are raised to it: a multiplier `s_in * s_w / s_out` beyond it overflows the kernels' shifts.
+/// Scales below this are raised to it: a tensor of (nearly) nothing but zeros must not make multipliers `s_in * s_w / s_out` explode.
 const SMALLEST_SCALE: f32 = 1e-12;
 
 /// A closed interval of finite reals.
@@ -148,7 +148,7 @@ fn narrow_signed(value: f64) -> f32 {
 }
 
 /// Quantizes reals to integers between `low` and `high`: division in single precision, half away from zero, as the QUANTIZE kernel does.
-/// `strides` walks the tensor: element *i* has the scale `scales[(i / inner) % scales.len()]`.
+/// Element *i* has the scale `scales[(i / inner) % scales.len()]`.
 pub(super) fn quantize_elements(values: &[f32], quant: &Quantization, shape: &[usize], low: i64, high: i64) -> Vec<i64> {
     let inner = match quant.granularity() {
         Granularity::PerTensor => usize::MAX,

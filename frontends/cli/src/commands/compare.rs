@@ -83,6 +83,9 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
     let (a, b) = (side(a, arguments, feed, terminal)?, side(b, arguments, feed, terminal)?);
     let total = a.stream.samples();
     let labels = arguments.labels.as_deref().map(|path| labels(path, total)).transpose()?;
+    if labels.is_some() {
+        one_row_a_sample(&a.module)?;
+    }
     let threads = arguments.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
     // Samples of a model with state follow one another: both sides run in order then.
     let threads = if has_state(&a.module) || has_state(&b.module) { 1 } else { threads };
@@ -209,6 +212,18 @@ fn outputs(interpreter: &Interpreter, side: &Side) -> Result<Vec<Vec<f64>>, Diag
         real(main.ty(*value), &tensor.shape, &tensor.bytes).ok_or_else(no_numbers)
     };
     main.outputs().iter().map(one).collect()
+}
+
+/// Refuses labels for a model whose every run gives the scores of several samples: a fixed batch.
+fn one_row_a_sample(module: &Module) -> Result<(), Failure> {
+    let main = module.main();
+    let Some(&scores) = main.outputs().first() else { return Ok(()) };
+    let rows: usize = main.ty(scores).shape.dims().split_last().map_or(1, |(_, rows)| rows.iter().product());
+    if rows <= 1 {
+        return Ok(());
+    }
+    let message = format!("--labels has one class a sample, and a run of this model gives {rows} rows of scores");
+    Err(Failure::usage(Diagnostic::error("CLI002", message).on_tensor(main.value_name(scores))))
 }
 
 /// Class numbers, one a sample.

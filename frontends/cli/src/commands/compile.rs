@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use octet_ir::{Attr, Diagnostic, Diagnostics, Module, Severity, text};
-use octet_passes::quantize::{Io, Mode};
+use octet_passes::quantize::{Io, Mode, Runtime};
 use octet_passes::{Monitor, PassRecord, PassSpec, Pipeline, Reproducer};
 use octet_plugin::{BackendEntry, Options, Registry};
 use serde_json::json;
@@ -45,6 +45,9 @@ pub(crate) struct Arguments {
     /// Element type of the quantized model's inputs and outputs; by default float32, int8 for int8-only, int16 for int16x8
     #[arg(long, value_name = "TYPE", requires = "quantize", help_heading = "Quantization")]
     io: Option<IoName>,
+    /// Whose kernels the quantized model must find: what the runtime has none for stays in float, or is refused where nothing may
+    #[arg(long, value_name = "NAME", requires = "quantize", default_value = "litert", help_heading = "Quantization")]
+    runtime: RuntimeName,
     /// How ranges are chosen from the data: min-max, or another method of the calibrate pass
     #[arg(long, value_name = "METHOD", requires = "quantize", help_heading = "Quantization")]
     ranges: Option<String>,
@@ -52,7 +55,7 @@ pub(crate) struct Arguments {
     data: Data,
     /// Run these passes instead of the mode's, such as fold,fuse,calibrate{data="--data"},quantize{mode=int8}, where --data stands for
     /// all --data arguments; none only reads and writes
-    #[arg(long, value_name = "PIPELINE", conflicts_with_all = ["quantize", "io", "ranges"], help_heading = "Passes")]
+    #[arg(long, value_name = "PIPELINE", conflicts_with_all = ["quantize", "io", "runtime", "ranges"], help_heading = "Passes")]
     pipeline: Option<Pipeline>,
     /// Write what was done, and not done, as JSON
     #[arg(long, value_name = "FILE.json")]
@@ -108,6 +111,27 @@ impl From<IoName> for Io {
     }
 }
 
+/// [`Runtime`] as an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RuntimeName {
+    /// LiteRT, TensorFlow Lite on phones and computers
+    Litert,
+    /// TensorFlow Lite Micro
+    Tflm,
+    /// only what both have
+    Both,
+}
+
+impl From<RuntimeName> for Runtime {
+    fn from(name: RuntimeName) -> Self {
+        match name {
+            RuntimeName::Litert => Self::Litert,
+            RuntimeName::Tflm => Self::Tflm,
+            RuntimeName::Both => Self::Both,
+        }
+    }
+}
+
 /// How passes run and what is told of them.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Passes")]
@@ -145,6 +169,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
     let mut compiler = Compiler::new();
     compiler = arguments.quantize.map(Mode::from).into_iter().fold(compiler, Compiler::quantize);
     compiler = arguments.io.map(Io::from).into_iter().fold(compiler, Compiler::io);
+    compiler = compiler.runtime(arguments.runtime.into());
     compiler = arguments.ranges.iter().fold(compiler, Compiler::ranges);
     compiler = arguments.pipeline.iter().cloned().fold(compiler, Compiler::pipeline);
     compiler = arguments.data.data.iter().fold(compiler, Compiler::data);
@@ -155,6 +180,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
         let mut notes = Diagnostics::default();
         let size = save(&compiled.module, &target, options, &destination, &mut notes);
         watch.notes.extend(notes.0.iter().cloned());
+        watch.notes.extend(size.as_ref().err().into_iter().flat_map(|failed| failed.0.iter().cloned()));
         terminal.tell_all(&notes);
         Ok((compiled, size?))
     });

@@ -84,6 +84,9 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
     if arguments.all_tensors {
         feeder.allocate(&mut interpreter)?;
     }
+    if destination.as_ref().is_some_and(is_npy) && outputs.len() != 1 {
+        return Err(one_array(outputs.len()));
+    }
     let threads = arguments.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
     let plan = Plan { threads, reset: arguments.reset };
     let mut progress = Progress::new(terminal);
@@ -230,6 +233,15 @@ fn repack(samples: &[Tensor], bits: usize) -> Vec<u8> {
     out
 }
 
+fn is_npy(destination: &Destination) -> bool {
+    destination.path().extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"))
+}
+
+fn one_array(count: usize) -> Failure {
+    let message = format!("a .npy holds one array, there are {count}");
+    Failure::usage(Diagnostic::error("CLI002", message).with_help("give the output file the ending .npz"))
+}
+
 fn write(destination: &Destination, outputs: Vec<Collected>, terminal: &Terminal) -> Result<(), Failure> {
     let mut arrays = Vec::new();
     for (name, tensor) in outputs.into_iter().flat_map(stacked) {
@@ -241,12 +253,8 @@ fn write(destination: &Destination, outputs: Vec<Collected>, terminal: &Terminal
             arrays.push((name, tensor));
         }
     }
-    let npy = destination.path().extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"));
-    if npy {
-        let [(_, tensor)] = arrays.as_slice() else {
-            let message = format!("a .npy holds one array, there are {}", arrays.len());
-            return Err(Failure::usage(Diagnostic::error("CLI002", message).with_help("give the output file the ending .npz")));
-        };
+    if is_npy(destination) {
+        let [(_, tensor)] = arrays.as_slice() else { return Err(one_array(arrays.len())) };
         destination.write_with(|file| write_npy(tensor, file))?;
     } else {
         destination.write_with(|file| write_npz(arrays.iter().map(|(n, t)| (n.as_str(), t)), file).map(drop))?;

@@ -2,7 +2,7 @@
 
 use octet_data::{Input, Preprocess, Source};
 use octet_ir::{Diagnostic, Diagnostics, Graph, Module, Op};
-use octet_passes::quantize::{Io, Mode};
+use octet_passes::quantize::{Io, Mode, Runtime};
 use octet_passes::{Failure, Goal, Monitor, PassRecord, Pipeline, Settings, Silent, default_pipeline};
 
 /// The name under which pipelines open the data that the compiler was given: `calibrate{data = "--data"}`.
@@ -23,6 +23,7 @@ pub const DATA_SET: &str = "--data";
 pub struct Compiler {
     mode: Option<Mode>,
     io: Option<Io>,
+    runtime: Runtime,
     data: Vec<String>,
     preprocess: Vec<Preprocess>,
     method: Option<String>,
@@ -34,7 +35,16 @@ impl Default for Compiler {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let settings = Settings { threads, ..Settings::default() };
-        Self { mode: None, io: None, data: Vec::new(), preprocess: Vec::new(), method: None, pipeline: None, settings }
+        Self {
+            mode: None,
+            io: None,
+            runtime: Runtime::default(),
+            data: Vec::new(),
+            preprocess: Vec::new(),
+            method: None,
+            pipeline: None,
+            settings,
+        }
     }
 }
 
@@ -66,6 +76,13 @@ impl Compiler {
     #[must_use]
     pub fn io(mut self, io: Io) -> Self {
         self.io = Some(io);
+        self
+    }
+
+    /// Sets whose kernels a quantized model must find: operations that they lack stay in float, or are refused where nothing may.
+    #[must_use]
+    pub fn runtime(mut self, runtime: Runtime) -> Self {
+        self.runtime = runtime;
         self
     }
 
@@ -128,7 +145,22 @@ impl Compiler {
                 .with_help("give --data with samples of what the model will see: .npy, .npz, pictures or a folder of them"));
         }
         let data = (!self.data.is_empty()).then(|| DATA_SET.to_owned());
-        Ok(default_pipeline(&Goal { mode: self.mode, io: self.io, data, method: self.method.clone() }))
+        Ok(default_pipeline(&Goal { mode: self.mode, io: self.io, runtime: self.runtime, data, method: self.method.clone() }))
+    }
+
+    /// Warnings on what was given and is not used.
+    fn idle(&self, pipeline: &Pipeline) -> Vec<Diagnostic> {
+        if pipeline.0.iter().any(|pass| pass.options.iter().any(|(name, _)| name == "data")) {
+            return Vec::new();
+        }
+        let given = [("--data", !self.data.is_empty()), ("--preprocess", !self.preprocess.is_empty()), ("--ranges", self.method.is_some())];
+        let why = match (&self.pipeline, self.mode) {
+            (Some(_), _) => "no pass of the pipeline reads data".to_owned(),
+            (None, Some(mode)) => format!("mode {} does not calibrate", mode.name()),
+            (None, None) => "without --quantize nothing is calibrated".to_owned(),
+        };
+        let unused = given.into_iter().filter(|(_, given)| *given);
+        unused.map(|(name, _)| Diagnostic::warning("CLI009", format!("{name} is not used: {why}"))).collect()
     }
 
     /// The source of the data.
@@ -154,6 +186,9 @@ impl Compiler {
     /// As `compile`, with a reproducer where a pass is at fault.
     pub fn compile_with(&self, module: &Module, monitor: &mut dyn Monitor) -> Result<Compiled, Failure> {
         let pipeline = self.passes(module)?;
+        for note in self.idle(&pipeline) {
+            monitor.report(note);
+        }
         let source = self.source(module);
         let ran = octet_passes::run(module, &pipeline, &self.settings, &source, monitor);
         let notes = Diagnostics(source.take_notes());
