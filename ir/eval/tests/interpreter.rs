@@ -53,9 +53,20 @@ fn once(graphs: &str, inputs: &[Tensor]) -> Vec<Tensor> {
 
 #[test]
 fn if_takes_the_branch_that_the_condition_names() {
-    let source = "graph @main(%0: bool, %1: 2 f32) {\n  %2 = if(%0, %1) {then_graph = 1, else_graph = 2} : 2 f32\n  %3 = neg(%2) : 2 f32\n  return %3\n}\n\
-                  graph @then(%0: 2 f32) {\n  %1 = square(%0) : 2 f32\n  return %1\n}\n\
-                  graph @else(%0: 2 f32) {\n  %1 = abs(%0) : 2 f32\n  return %1\n}\n";
+    let source = "graph @main(%0: bool, %1: 2 f32) {
+  %2 = if(%0, %1) {then_graph = 1, else_graph = 2} : 2 f32
+  %3 = neg(%2) : 2 f32
+  return %3
+}
+graph @then(%0: 2 f32) {
+  %1 = square(%0) : 2 f32
+  return %1
+}
+graph @else(%0: 2 f32) {
+  %1 = abs(%0) : 2 f32
+  return %1
+}
+";
     let x = floats(&[2], &[-3.0, 2.0]);
     assert_eq!(once(source, &[truth(true), x.clone()]), [floats(&[2], &[-9.0, -4.0])]);
     assert_eq!(once(source, &[truth(false), x]), [floats(&[2], &[-3.0, -2.0])]);
@@ -88,7 +99,14 @@ graph @body(%0: ?:1 f32) {
 
 #[test]
 fn variables_keep_their_state_until_they_are_reset() {
-    let source = "graph @main(%0: 1x1 f32) {\n  %1 = const [1.0] : 1x1 f32\n  %2 = const [0.25, 0.5, 1.0] : 1x3 f32\n  %3 = variable : 1x3 f32\n  %4 = svdf(%0, %1, %2, _, %3) : 1x1 f32\n  return %4\n}\n";
+    let source = "graph @main(%0: 1x1 f32) {
+  %1 = const [1.0] : 1x1 f32
+  %2 = const [0.25, 0.5, 1.0] : 1x3 f32
+  %3 = variable : 1x3 f32
+  %4 = svdf(%0, %1, %2, _, %3) : 1x1 f32
+  return %4
+}
+";
     let mut interpreter = allocated(&module(source), Options::default());
     let step = |interpreter: &mut Interpreter, x: f32| run(interpreter, &[floats(&[1, 1], &[x])]).expect("runs")[0].clone();
     assert_eq!(step(&mut interpreter, 4.0), floats(&[1, 1], &[4.0]));
@@ -102,8 +120,21 @@ fn variables_keep_their_state_until_they_are_reset() {
 
 #[test]
 fn resource_variables_are_initialized_once() {
-    let source = "graph @main(%0: 2 f32) {\n  call_once() {init_graph = 1}\n  %1 = var_handle() {shared_name = \"sum\"} : resource\n  %2 = read_variable(%1) : 2 f32\n  %3 = add(%2, %0) : 2 f32\n  assign_variable(%1, %3)\n  return %3\n}\n\
-                  graph @init() {\n  %0 = var_handle() {shared_name = \"sum\"} : resource\n  %1 = const [10.0, 20.0] : 2 f32\n  assign_variable(%0, %1)\n  return\n}\n";
+    let source = "graph @main(%0: 2 f32) {
+  call_once() {init_graph = 1}
+  %1 = var_handle() {shared_name = \"sum\"} : resource
+  %2 = read_variable(%1) : 2 f32
+  %3 = add(%2, %0) : 2 f32
+  assign_variable(%1, %3)
+  return %3
+}
+graph @init() {
+  %0 = var_handle() {shared_name = \"sum\"} : resource
+  %1 = const [10.0, 20.0] : 2 f32
+  assign_variable(%0, %1)
+  return
+}
+";
     let mut interpreter = allocated(&module(source), Options::default());
     let x = [floats(&[2], &[1.0, 2.0])];
     assert_eq!(run(&mut interpreter, &x).expect("runs"), [floats(&[2], &[11.0, 22.0])]);
@@ -115,7 +146,19 @@ fn resource_variables_are_initialized_once() {
 #[test]
 fn shapes_follow_data() {
     // The flattening that converters emit, for any batch; then a slice whose bounds are inputs.
-    let source = "graph @main(%0: ?:1x2x3 f32, %1: 2 i32, %2: 2 i32) {\n  %3 = shape(%0) {out_type = i32} : 3 i32\n  %4 = const [0] : 1 i32\n  %5 = const [1] : 1 i32\n  %6 = strided_slice(%3, %4, %5, %5) {shrink_axis_mask = 1} : i32\n  %7 = const [-1] : i32\n  %8 = pack(%6, %7) {values_count = 2} : 2 i32\n  %9 = reshape(%0, %8) : ?:1x6 f32\n  %10 = slice(%9, %1, %2) : * f32\n  %11 = neg(%10) : * f32\n  return %11\n}\n";
+    let source = "graph @main(%0: ?:1x2x3 f32, %1: 2 i32, %2: 2 i32) {
+  %3 = shape(%0) {out_type = i32} : 3 i32
+  %4 = const [0] : 1 i32
+  %5 = const [1] : 1 i32
+  %6 = strided_slice(%3, %4, %5, %5) {shrink_axis_mask = 1} : i32
+  %7 = const [-1] : i32
+  %8 = pack(%6, %7) {values_count = 2} : 2 i32
+  %9 = reshape(%0, %8) : ?:1x6 f32
+  %10 = slice(%9, %1, %2) : * f32
+  %11 = neg(%10) : * f32
+  return %11
+}
+";
     let mut interpreter = allocated(&module(source), Options::default());
     let x: Vec<f32> = (0..12).map(|i| i as f32).collect();
     let out = run(&mut interpreter, &[floats(&[2, 2, 3], &x), ints(&[2], &[0, 2]), ints(&[2], &[2, 2])]).expect("runs");
@@ -133,7 +176,19 @@ fn results_of_unknown_count_reach_their_readers() {
 }
 
 /// A chain with a branch that stays alive, reshapes and a reader of every kind.
-const CHAIN: &str = "graph @main(%0: 2x6 f32 loc(\"x\")) {\n  %1 = relu(%0) : 2x6 f32\n  %2 = square(%1) : 2x6 f32\n  %3 = const [3, 4] : 2 i32\n  %4 = reshape(%2, %3) : 3x4 f32\n  %5 = neg(%4) : 3x4 f32\n  %6 = const [2, 6] : 2 i32\n  %7 = reshape(%5, %6) : 2x6 f32\n  %8 = add(%7, %1) : 2x6 f32\n  %9 = tanh(%8) : 2x6 f32\n  return %9, %4\n}\n";
+const CHAIN: &str = "graph @main(%0: 2x6 f32 loc(\"x\")) {
+  %1 = relu(%0) : 2x6 f32
+  %2 = square(%1) : 2x6 f32
+  %3 = const [3, 4] : 2 i32
+  %4 = reshape(%2, %3) : 3x4 f32
+  %5 = neg(%4) : 3x4 f32
+  %6 = const [2, 6] : 2 i32
+  %7 = reshape(%5, %6) : 2x6 f32
+  %8 = add(%7, %1) : 2x6 f32
+  %9 = tanh(%8) : 2x6 f32
+  return %9, %4
+}
+";
 
 fn chain_input() -> Tensor {
     floats(&[2, 6], &(0..12).map(|i| i as f32 / 6.0 - 0.5).collect::<Vec<_>>())
@@ -220,8 +275,15 @@ fn refusals_name_the_op_its_types_and_its_place() {
     assert!(zero.contains("EVL011"), "{zero}");
     let large = refusal("graph @net(%0: 100000x100000 f32) {\n  %1 = relu(%0) : 100000x100000 f32\n  return %1\n}\n", &[]);
     assert!(large.contains("EVL006"), "{large}");
-    let calls = "graph @main(%0: bool, %1: 1 f32) {\n  %2 = if(%0, %1) {then_graph = 1, else_graph = 1} : 1 f32\n  return %2\n}\n\
-                 graph @again(%0: 1 f32) {\n  %1 = abs(%0) : 1 f32\n  return %1\n}\n";
+    let calls = "graph @main(%0: bool, %1: 1 f32) {
+  %2 = if(%0, %1) {then_graph = 1, else_graph = 1} : 1 f32
+  return %2
+}
+graph @again(%0: 1 f32) {
+  %1 = abs(%0) : 1 f32
+  return %1
+}
+";
     assert_eq!(once(calls, &[truth(true), floats(&[1], &[-1.0])]), [floats(&[1], &[1.0])]);
 }
 
