@@ -6,7 +6,7 @@ use octet_loops::lang::Function;
 
 /// What comes before the first function, and what the helpers of vector forms need.
 pub(crate) fn prologue() -> String {
-    PROLOGUE.replace("@FINISH@", MVE_FINISH)
+    PROLOGUE.replace("@FINISH@", &[MVE_FINISH, MVE_DOT].join("\n"))
 }
 
 const PROLOGUE: &str = r#"#if defined(__GNUC__)
@@ -184,71 +184,100 @@ static inline void finish_4_i8(int32x4_t sums, const int32_t *mantissa, const in
 }
 ";
 
+/// Sums of products of bytes. Each has as few accumulators and pointers as registers hold; what is left of a run is read under a predicate.
+const MVE_DOT: &str =
+    "static inline void dot_2x2_mve(const int8_t *x, int32_t xs, const int8_t *w, int32_t ws, int32_t n, int32_t *first, int32_t *second) {
+    const int8_t *x1 = &x[xs];
+    const int8_t *w1 = &w[ws];
+    int32_t a = 0;
+    int32_t b = 0;
+    int32_t c = 0;
+    int32_t d = 0;
+    for (int32_t left = n >> 4; left > 0; left--) {
+        const int8x16_t u0 = vldrbq_s8(x);
+        const int8x16_t v0 = vldrbq_s8(w);
+        a = vmladavaq_s8(a, u0, v0);
+        const int8x16_t u1 = vldrbq_s8(x1);
+        b = vmladavaq_s8(b, u1, v0);
+        const int8x16_t v1 = vldrbq_s8(w1);
+        c = vmladavaq_s8(c, u0, v1);
+        d = vmladavaq_s8(d, u1, v1);
+        x += 16;
+        w += 16;
+        x1 += 16;
+        w1 += 16;
+    }
+    if ((n & 15) != 0) {
+        const mve_pred16_t p = vctp8q((uint32_t)(n & 15));
+        const int8x16_t u0 = vldrbq_z_s8(x, p);
+        const int8x16_t v0 = vldrbq_z_s8(w, p);
+        const int8x16_t u1 = vldrbq_z_s8(x1, p);
+        const int8x16_t v1 = vldrbq_z_s8(w1, p);
+        a = vmladavaq_s8(a, u0, v0);
+        b = vmladavaq_s8(b, u1, v0);
+        c = vmladavaq_s8(c, u0, v1);
+        d = vmladavaq_s8(d, u1, v1);
+    }
+    first[0] = a;
+    second[0] = b;
+    first[1] = c;
+    second[1] = d;
+}
+
+static inline void dot_1x2_mve(const int8_t *x, const int8_t *w, int32_t ws, int32_t n, int32_t *sums) {
+    const int8_t *w1 = &w[ws];
+    int32_t a = 0;
+    int32_t b = 0;
+    for (int32_t left = n >> 4; left > 0; left--) {
+        const int8x16_t u = vldrbq_s8(x);
+        a = vmladavaq_s8(a, u, vldrbq_s8(w));
+        b = vmladavaq_s8(b, u, vldrbq_s8(w1));
+        x += 16;
+        w += 16;
+        w1 += 16;
+    }
+    if ((n & 15) != 0) {
+        const mve_pred16_t p = vctp8q((uint32_t)(n & 15));
+        const int8x16_t u = vldrbq_z_s8(x, p);
+        a = vmladavaq_s8(a, u, vldrbq_z_s8(w, p));
+        b = vmladavaq_s8(b, u, vldrbq_z_s8(w1, p));
+    }
+    sums[0] = a;
+    sums[1] = b;
+}
+
+/* x * mantissa * 2^(shift - 31), four at a time: see requantize. */
+static inline int32x4_t requantize_4(int32x4_t x, int32_t mantissa, int32_t shift) {
+    const int32x4_t product = vqrdmulhq_n_s32(vshlq_r_s32(x, (shift > 0) ? shift : 0), mantissa);
+    if (shift >= 0) {
+        return product;
+    }
+    return vrshlq_n_s32(vqaddq_s32(product, vshrq_n_s32(product, 31)), shift);
+}
+";
+
 const COLUMNS_MVE: &str = "
     for (int32_t c = 0; c < co; c += 4) {
         const mve_pred16_t four = vctp32q((uint32_t)(co - c));
-        const int32_t more = min_i32(co - c, 4) - 1;
-        const int8_t *w0 = &w[c * k];
-        const int8_t *w1 = &w0[min_i32(more, 1) * k];
-        const int8_t *w2 = &w0[min_i32(more, 2) * k];
-        const int8_t *w3 = &w0[min_i32(more, 3) * k];
-        const int8_t *u = x;
-        int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;
-        for (int32_t n = k; n > 0; n -= 16) {
-            const mve_pred16_t p = vctp8q((uint32_t)n);
-            const int8x16_t u0 = vldrbq_z_s8(u, p);
-            const int8x16_t u1 = vldrbq_z_s8(&u[k], p);
-            int8x16_t v = vldrbq_z_s8(w0, p);
-            a0 = vmladavaq_s8(a0, u0, v);
-            b0 = vmladavaq_s8(b0, u1, v);
-            v = vldrbq_z_s8(w1, p);
-            a1 = vmladavaq_s8(a1, u0, v);
-            b1 = vmladavaq_s8(b1, u1, v);
-            v = vldrbq_z_s8(w2, p);
-            a2 = vmladavaq_s8(a2, u0, v);
-            b2 = vmladavaq_s8(b2, u1, v);
-            v = vldrbq_z_s8(w3, p);
-            a3 = vmladavaq_s8(a3, u0, v);
-            b3 = vmladavaq_s8(b3, u1, v);
-            u += 16;
-            w0 += 16;
-            w1 += 16;
-            w2 += 16;
-            w3 += 16;
-        }
-        const int32x4_t first = vldrwq_z_s32(&bias[c], four);
-        const int32x4_t a = {a0, a1, a2, a3};
-        const int32x4_t b = {b0, b1, b2, b3};
-        finish_4_@S@(vaddq_s32(a, first), &mantissa[c], &shift[c], &y[c], zero, low, high, four);
-        finish_4_@S@(vaddq_s32(b, first), &mantissa[c], &shift[c], &y[c + distance], zero, low, high, four);
+        const int32_t last = min_i32(co - c, 4) - 1;
+        int32_t first[4];
+        int32_t second[4];
+        dot_2x2_mve(x, k, &w[c * k], min_i32(last, 1) * k, k, first, second);
+        dot_2x2_mve(x, k, &w[(c + min_i32(last, 2)) * k], (last - min_i32(last, 2)) * k, k, &first[2], &second[2]);
+        const int32x4_t start = vldrwq_z_s32(&bias[c], four);
+        finish_4_@S@(vaddq_s32(vldrwq_s32(first), start), &mantissa[c], &shift[c], &y[c], zero, low, high, four);
+        finish_4_@S@(vaddq_s32(vldrwq_s32(second), start), &mantissa[c], &shift[c], &y[c + distance], zero, low, high, four);
     }
 ";
 
 const COLUMN_MVE: &str = "
     for (int32_t c = 0; c < co; c += 4) {
         const mve_pred16_t four = vctp32q((uint32_t)(co - c));
-        const int32_t more = min_i32(co - c, 4) - 1;
-        const int8_t *w0 = &w[c * k];
-        const int8_t *w1 = &w0[min_i32(more, 1) * k];
-        const int8_t *w2 = &w0[min_i32(more, 2) * k];
-        const int8_t *w3 = &w0[min_i32(more, 3) * k];
-        const int8_t *u = x;
-        int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
-        for (int32_t n = k; n > 0; n -= 16) {
-            const mve_pred16_t p = vctp8q((uint32_t)n);
-            const int8x16_t u0 = vldrbq_z_s8(u, p);
-            a0 = vmladavaq_s8(a0, u0, vldrbq_z_s8(w0, p));
-            a1 = vmladavaq_s8(a1, u0, vldrbq_z_s8(w1, p));
-            a2 = vmladavaq_s8(a2, u0, vldrbq_z_s8(w2, p));
-            a3 = vmladavaq_s8(a3, u0, vldrbq_z_s8(w3, p));
-            u += 16;
-            w0 += 16;
-            w1 += 16;
-            w2 += 16;
-            w3 += 16;
-        }
-        const int32x4_t a = {a0, a1, a2, a3};
-        finish_4_@S@(vaddq_s32(a, vldrwq_z_s32(&bias[c], four)), &mantissa[c], &shift[c], &y[c], zero, low, high, four);
+        const int32_t last = min_i32(co - c, 4) - 1;
+        int32_t sums[4];
+        dot_1x2_mve(x, &w[c * k], min_i32(last, 1) * k, k, sums);
+        dot_1x2_mve(x, &w[(c + min_i32(last, 2)) * k], (last - min_i32(last, 2)) * k, k, &sums[2]);
+        finish_4_@S@(vaddq_s32(vldrwq_s32(sums), vldrwq_z_s32(&bias[c], four)), &mantissa[c], &shift[c], &y[c], zero, low, high, four);
     }
 ";
 
@@ -259,14 +288,22 @@ const DEPTHWISE_PIXEL_MVE: &str = "
             int32x4_t sums = vldrwq_z_s32(&bias[c], four);
             const int8_t *u = &x[c];
             const int8_t *v = &w[c];
+            const int32x4_t minus = vdupq_n_s32(-zero);
             for (int32_t rows = kh; rows > 0; rows--) {
                 const int8_t *u1 = u;
                 const int8_t *v1 = v;
-                for (int32_t taps = kw; taps > 0; taps--) {
-                    const int32x4_t centred = vaddq_n_s32(vldrbq_z_s32(u1, four), -zero);
-                    sums = vaddq_s32(sums, vmulq_s32(centred, vldrbq_z_s32(v1, four)));
-                    u1 += tap;
-                    v1 += co;
+                if (co - c >= 4) {
+                    for (int32_t taps = kw; taps > 0; taps--) {
+                        sums = vaddq_s32(sums, vmulq_s32(vaddq_s32(vldrbq_s32(u1), minus), vldrbq_s32(v1)));
+                        u1 += tap;
+                        v1 += co;
+                    }
+                } else {
+                    for (int32_t taps = kw; taps > 0; taps--) {
+                        sums = vaddq_s32(sums, vmulq_s32(vaddq_s32(vldrbq_z_s32(u1, four), minus), vldrbq_z_s32(v1, four)));
+                        u1 += tap;
+                        v1 += co;
+                    }
                 }
                 u += row;
                 v += filter_row;
@@ -278,6 +315,26 @@ const DEPTHWISE_PIXEL_MVE: &str = "
             const int32_t sum = bias[c] + depthwise_1(&x[c / multiplier], &w[c], zero, kh, kw, row, tap, filter_row, co);
             finish_4_@S@(vdupq_n_s32(sum), &mantissa[c], &shift[c], &y[c], output, low, high, vctp32q(1));
         }
+    }
+";
+
+const ADD_RUN_MVE: &str = "
+    if ((us == 1) && (vs == 1)) {
+        for (int32_t i = 0; i < n; i += 4) {
+            const mve_pred16_t p = vctp32q((uint32_t)(n - i));
+            const int32x4_t a = vshlq_r_s32(vsubq_n_s32(vldrbq_z_s32(&u[i], p), q[0]), q[5]);
+            const int32x4_t b = vshlq_r_s32(vsubq_n_s32(vldrbq_z_s32(&v[i], p), q[1]), q[5]);
+            const int32x4_t left = requantize_4(a, q[6], q[7]);
+            const int32x4_t right = requantize_4(b, q[8], q[9]);
+            const int32x4_t sum = (q[12] != 0) ? vsubq_s32(left, right) : vaddq_s32(left, right);
+            store_4(requantize_4(sum, q[10], q[11]), &out[i], q[2], q[3], q[4], p);
+        }
+        return;
+    }
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t left = requantize((int32_t)((uint32_t)(u[i * us] - q[0]) << q[5]), q[6], q[7]);
+        const int32_t right = requantize((int32_t)((uint32_t)(v[i * vs] - q[1]) << q[5]), q[8], q[9]);
+        out[i] = (int8_t)finish((q[12] != 0) ? (left - right) : (left + right), q[10], q[11], q[2], q[3], q[4]);
     }
 ";
 
@@ -297,6 +354,7 @@ pub(crate) fn bodies(function: &Function) -> Vec<(&'static str, String)> {
         "high_product_small" => vec![(dsp, own(HIGH_PRODUCT_SMALL_DSP))],
         "columns" => vec![(mve, shifts(COLUMNS_MVE))],
         "column" => vec![(mve, shifts(COLUMN_MVE))],
+        "add_run" if function.name.ends_with("_i8") => vec![(mve, own(ADD_RUN_MVE))],
         "depthwise_pixel" => vec![(mve, shifts(DEPTHWISE_PIXEL_MVE))],
         // An output may lie over the input that it is copied from only where nothing is copied.
         "copy_run" => vec![("!defined(OCTET_PORTABLE)", own(COPY))],

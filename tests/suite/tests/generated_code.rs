@@ -120,3 +120,37 @@ fn zoo_planned_files_run_in_tflite_micro() {
     }
     assert!(findings.is_empty(), "{}", findings.join("\n"));
 }
+
+/// Reasons why generated code may refuse a graph: an operation without a kernel, a shape that the data decide.
+const REFUSALS: [&str; 3] = ["LOP001", "LOP002", "LOP003"];
+
+/// Generated graphs of 8 and 16 bits, and of floats, built with sanitizers. 500 of them in a full run.
+#[test]
+fn generated_graphs_have_the_interpreters_bytes() {
+    use octet_graphgen::{Profile, Runtime, generate};
+    use octet_tests::generated::{holds, seeds};
+
+    let full = seeds(0).end > 0;
+    let (mut ran, mut refused, mut findings) = (0u64, 0u64, Vec::new());
+    let profiles = [("int8", Profile::int8(), true), ("int16x8", Profile::int16x8(), true), ("float", Profile::float(), false)];
+    for (name, profile, exact) in profiles {
+        let profile = Profile { control_flow: false, state: false, max_ops: 6, max_elements: 256, ..profile.on(Runtime::Tflm) };
+        let (mut seed, mut here) = (0, 0);
+        let wanted = if full { 170 } else { 12 };
+        while here < wanted && seed < 40 * wanted {
+            let module = generate(seed, &profile);
+            let answer = holds(&module, &|module| compare(module, &COptions::default(), "gcc", native::STRICT, 2, exact));
+            match answer {
+                Ok(()) => here += 1,
+                Err(why) if REFUSALS.iter().any(|code| why.contains(code)) => refused += 1,
+                // No kernel of the interpreter's, or inputs that are no numbers.
+                Err(why) if why.contains("EVL0") || why.contains("is of type") || why.contains("no inputs") => {}
+                Err(why) => findings.push(format!("{name} {seed}: {}", why.chars().take(600).collect::<String>())),
+            }
+            seed += 1;
+        }
+        ran += here;
+    }
+    println!("{ran} graphs ran, {refused} were refused");
+    assert!(findings.is_empty() && ran > 0, "{} of {ran}:\n{}", findings.len(), findings.join("\n"));
+}

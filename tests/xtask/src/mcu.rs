@@ -138,8 +138,8 @@ pub(crate) fn mcu(names: &[String], write: bool) -> Outcome {
         }
     }
     let body = format!(
-        "Networks are the integer files that TensorFlow's converter made of the zoo's float ones. `equal` says that the outputs on the board have every bit of \
-         the interpreter's, for three inputs. Instructions are those of one inference at -O2.\n\n## Memory\n\n{}\nBars: what no plan without overlaps can \
+        "Networks are the integer files that TensorFlow's converter made of the zoo's float ones. `equal` says that the outputs on the board have \
+         every bit of the interpreter's, for three inputs. Instructions are those of one inference at -O2.\n\n## Memory\n\n{}\nBars: what no plan without overlaps can \
          undercut, and the best plan known with them; {CODE} bytes of code and tables without weights ({SMALL_CODE} for sine), where TFLite \
          Micro with CMSIS-NN has 50 to 74 KB.\n\n\
          ## Instructions\n\n{}\nBars: CMSIS-NN on the M4 and the M55, a third of TFLite Micro's reference kernels on the M3 and RV32.\n\n{missed} bars are missed.\n",
