@@ -27,6 +27,7 @@ OPS = {
     "abort": ("os", "abort"),  # to try that a crash costs only its job
     "litert": ("runtimes", "litert"),
     "tflm": ("runtimes", "tflm"),
+    "onnxruntime": ("runtimes", "onnxruntime"),
     "details": ("runtimes", "details"),
     "structure": ("structure", "structure"),
     "measure": ("measure", "measure"),

@@ -1,4 +1,4 @@
-"""Runs a model in LiteRT and in TensorFlow Lite Micro, and tells what LiteRT says about it.
+"""Runs a model in LiteRT, TensorFlow Lite Micro and ONNX Runtime, and tells what LiteRT says about it.
 
 Inputs are an .npz whose entries "0", "1", ... are the model's inputs in order, each with one more axis in front: the
 samples. Outputs go to an .npz with "o0", "o1", ... stacked in the same way and, with "tensors": "all", "tINDEX" for
@@ -149,6 +149,24 @@ def tflm(job):
             stack.add(f"o{i}", lambda: interpreter.get_output(i))
         for index in tensors:
             stack.add(f"t{index}", lambda: interpreter.GetTensor(index, 0)["tensor_data"])
+    return stack.save(job["out"])
+
+
+def onnxruntime(job):
+    """model (.onnx), inputs, out; without graph optimizations, so that what is computed is what the file says."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = job.get("threads", 1)
+    session = ort.InferenceSession(job["model"], options, providers=["CPUExecutionProvider"])
+    inputs = load_inputs(job["inputs"])
+    names = [given.name for given in session.get_inputs()]
+    stack = Stack(job.get("sums"))
+    for sample in range(len(inputs[0])):
+        outputs = session.run(None, {name: array[sample] for name, array in zip(names, inputs)})
+        for i, array in enumerate(outputs):
+            stack.add(f"o{i}", lambda: array)
     return stack.save(job["out"])
 
 

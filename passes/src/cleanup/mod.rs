@@ -10,6 +10,7 @@ mod pad_value;
 mod quantize_pair;
 mod reshape_chain;
 mod transpose_chain;
+mod unit_transpose;
 
 use octet_ir::{Diagnostic, Diagnostics, Module};
 use octet_plugin::{Options, Pass, PassContext, register_pass};
@@ -22,6 +23,7 @@ pub(crate) const REWRITES: &[&dyn Rewrite] = &[
     &neutral_element::NeutralElement,
     &reshape_chain::ReshapeChain,
     &transpose_chain::TransposeChain,
+    &unit_transpose::UnitTranspose,
     &clamp_chain::ClampChain,
     &arithmetic_chain::ArithmeticChain,
     &pad_value::PadValue,

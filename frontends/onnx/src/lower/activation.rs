@@ -64,8 +64,14 @@ pub(super) const TABLE: Table = &[
     }),
     ("Mish", |l, _, i| {
         real(l, i, |s, x| {
-            let soft = softplus(s, x)?;
-            let gate = s.unary(UnaryKind::Tanh, soft)?;
+            // tanh(log(1 + w)) is w (w + 2) / (w (w + 2) + 2): nothing cancels where w = e^x is small, and beyond 20 the ratio is 1.
+            let most = s.f32(20.0);
+            let bounded = s.binary(BinaryKind::Minimum, x, most)?;
+            let power = s.unary(UnaryKind::Exp, bounded)?;
+            let more = s.plus(power, 2.0)?;
+            let above = s.binary(BinaryKind::Mul, power, more)?;
+            let below = s.plus(above, 2.0)?;
+            let gate = s.binary(BinaryKind::Div, above, below)?;
             s.binary(BinaryKind::Mul, x, gate)
         })
     }),
