@@ -12,6 +12,7 @@ use crate::entity::{Arena, ConstId, EntityId, GraphId, OpId, ValueId};
 use crate::location::Loc;
 use crate::module::Module;
 use crate::ops::Op;
+use crate::sparsity::Sparsity;
 use crate::types::Type;
 
 /// Where a value comes from.
@@ -72,40 +73,6 @@ impl Range {
         let max = self.max.iter().copied().reduce(f32::max)?;
         Some((min, max))
     }
-}
-
-/// One dimension of a sparse tensor's storage.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SparsityDim {
-    /// All indices are stored.
-    Dense {
-        /// How many.
-        size: i32,
-    },
-    /// Compressed sparse row storage.
-    Csr {
-        /// Where each row's entries begin, and the end of the last.
-        segments: Vec<i32>,
-        /// Index along this dimension of each stored entry.
-        indices: Vec<i32>,
-        /// Width in bits of the segments in the file: 8, 16 or 32.
-        segment_bits: u8,
-        /// Width in bits of the indices in the file: 8, 16 or 32.
-        index_bits: u8,
-    },
-}
-
-/// How a sparse constant is stored, as in TFLite's `SparsityParameters`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sparsity {
-    /// Order in which dimensions (and then blocks) are stored.
-    pub traversal_order: Vec<i32>,
-    /// Original dimension of each block dimension.
-    pub block_map: Vec<i32>,
-    /// Storage of each dimension, in traversal order.
-    pub dims: Vec<SparsityDim>,
 }
 
 /// A tensor in a graph.
@@ -270,6 +237,17 @@ impl Graph {
     /// One more than the largest operation id.
     pub fn op_capacity(&self) -> usize {
         self.ops.capacity()
+    }
+
+    /// Where each operation stands in execution order, by its id: one walk for many questions. Ids without an operation are at `usize::MAX`.
+    pub fn op_positions(&self) -> Vec<usize> {
+        let mut positions = vec![usize::MAX; self.op_capacity()];
+        for (position, (id, _)) in self.ops().enumerate() {
+            if let Some(slot) = positions.get_mut(id.index()) {
+                *slot = position;
+            }
+        }
+        positions
     }
 
     /// Number of operations.

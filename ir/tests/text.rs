@@ -164,3 +164,61 @@ fn calls_nest_only_so_deep() {
     assert_eq!(chain(3, "0"), Err("IRV002"));
     assert_eq!(chain(1, "0"), Err("IRV002"));
 }
+
+#[test]
+fn the_verifier_checks_how_constants_are_stored() {
+    use octet_ir::{ElementType, Sparsity, SparsityDim};
+    let check = |dims: &[i32], bytes: usize| {
+        let mut module = Module::new();
+        let mut b = GraphBuilder::new(&mut module, "main");
+        let constant = b.constant(Constant::new(vec![1u8; bytes]), Type::new(ElementType::I8, [4]), Loc::named("w"));
+        let dense = dims.iter().map(|&size| SparsityDim::Dense { size }).collect();
+        let order = (0..).take(dims.len()).collect();
+        b.set_sparsity(constant, Some(Sparsity { traversal_order: order, block_map: vec![0; dims.len() - 1], dims: dense }.into()));
+        b.output(constant);
+        b.finish();
+        verify::verify(&module).map_err(|found| found.0[0].code)
+    };
+    assert_eq!(check(&[4], 4), Ok(()));
+    assert_eq!(check(&[2, 2], 4), Ok(()));
+    assert_eq!(check(&[4], 3), Err("IRV101"), "fewer bytes than elements");
+    assert_eq!(check(&[i32::MAX], 4), Err("IRV101"), "another size than the shape");
+    assert_eq!(check(&[4, 1, 1, 1, 1, 1], 4), Err("IRV101"), "blocks pile up");
+}
+
+#[test]
+fn calls_pass_whole_types() {
+    let check = |inner: &str| {
+        let text = format!(
+            "octet.ir 1\ngraph @main(%0: bool, %1: 1x4 !q<i8, 0.5:0>) {{\n  \
+             %2 = if(%0, %1) {{then_graph = 1, else_graph = 1}} : 1x4 !q<i8, 0.5:0>\n  return %2\n}}\n\
+             graph @g(%0: {inner}) {{\n  %1 = relu(%0) : {inner}\n  return %1\n}}\n"
+        );
+        let module = text::parse(&text, &Default::default()).expect("parses");
+        verify::verify(&module).map_err(|found| found.0[0].code)
+    };
+    assert_eq!(check("1x4 !q<i8, 0.5:0>"), Ok(()));
+    assert_eq!(check("?:1x4 !q<i8, 0.5:0>"), Ok(()));
+    assert_eq!(check("1x4 !q<i8, 0.25:0>"), Err("IRV102"), "another scale");
+    assert_eq!(check("1x5 !q<i8, 0.5:0>"), Err("IRV102"), "another size");
+    assert_eq!(check("4 !q<i8, 0.5:0>"), Err("IRV102"), "another rank");
+}
+
+#[test]
+fn large_constants_print_without_a_copy_of_each_element() {
+    let print = |values: &[f32]| {
+        let mut module = Module::new();
+        let mut b = GraphBuilder::new(&mut module, "main");
+        let constant = b.constant(Constant::from_f32(values), Type::f32([values.len()]), Loc::named("w"));
+        b.output(constant);
+        b.finish();
+        (text::print(&module), text::print_graph(&module, GraphId::MAIN))
+    };
+    let (equal, graph) = print(&[1.5; 1000]);
+    assert!(equal.text.contains("splat(1.5)") && equal.blobs.is_empty() && equal.text.contains(&graph));
+    let mut values = [0.0; 1000];
+    values[999] = -0.0;
+    let (differ, graph) = print(&values);
+    assert_eq!(differ.blobs.len(), 4000, "0.0 and -0.0 are not the same bits");
+    assert!(differ.text.contains("blob(0, 4000, ") && differ.text.contains(&graph));
+}

@@ -99,8 +99,10 @@ impl<'m, 'f> Writer<'m, 'f> {
         let metadata: Vec<u32> = self.module.metadata.iter().map(|m| self.metadata_buffer(&m.bytes)).collect();
         let buffers = self.write_buffers(&metadata);
         self.packer.flush();
+        let signed: HashSet<GraphId> = self.module.signatures.iter().map(|s| s.graph).collect();
+        let graphs = self.module.graphs().zip(&tensors);
         let graphs: Offsets<fb::SubGraph<'f>> =
-            self.module.graphs().zip(&tensors).map(|((id, graph), tensors)| self.graph(id, graph, tensors)).collect();
+            graphs.map(|((id, graph), tensors)| self.graph(graph, signed.contains(&id), tensors)).collect();
         if !self.problems.is_empty() {
             return Err(Diagnostics(std::mem::take(&mut self.problems)));
         }
@@ -159,10 +161,10 @@ impl<'m, 'f> Writer<'m, 'f> {
         (!text.is_empty()).then(|| self.packer.string(text))
     }
 
-    fn graph(&mut self, id: GraphId, graph: &Graph, tensors: &Tensors) -> WIPOffset<fb::SubGraph<'f>> {
+    fn graph(&mut self, graph: &Graph, signed: bool, tensors: &Tensors) -> WIPOffset<fb::SubGraph<'f>> {
         // Without a signature, names are how a program finds inputs and outputs.
         let mut sought = vec![false; graph.value_capacity()];
-        if !self.module.signatures.iter().any(|s| s.graph == id) {
+        if !signed {
             for value in graph.inputs().iter().chain(graph.outputs()) {
                 if let Some(slot) = sought.get_mut(value.index()) {
                     *slot = true;
@@ -489,6 +491,8 @@ struct Tensors {
     buffers: Vec<u32>,
     /// Type and buffer of each further constant.
     extra: Vec<(Type, u32)>,
+    /// The further constants of each buffer.
+    extra_of: HashMap<u32, Vec<usize>>,
     /// Block-wise quantization by tensor index.
     blocks: HashMap<usize, Block>,
 }
@@ -500,6 +504,7 @@ impl Tensors {
             index: vec![-1; graph.value_capacity()],
             buffers: Vec::new(),
             extra: Vec::new(),
+            extra_of: HashMap::new(),
             blocks: HashMap::new(),
         };
         for (id, value) in graph.values() {
@@ -512,11 +517,25 @@ impl Tensors {
                 ValueDef::Input(_) | ValueDef::Result { .. } | ValueDef::Variable | ValueDef::Unbound => 0,
             });
         }
+        let is_blockwise = |id: &ValueId| {
+            let quant = graph.value(*id).ty().quant.as_deref();
+            quant.is_some_and(|q| matches!(q.granularity(), Granularity::Blockwise { .. }))
+        };
+        let mut constants: HashMap<&Bytes, Vec<ValueId>> = HashMap::new();
+        if plan.order.iter().any(is_blockwise) {
+            for (id, value) in graph.values() {
+                if let ValueDef::Constant(constant) = value.def()
+                    && let Some(constant) = module.get_constant(constant)
+                {
+                    constants.entry(constant.bytes()).or_default().push(id);
+                }
+            }
+        }
         for (index, id) in plan.order.clone().into_iter().enumerate() {
             if let Some(quant) = graph.value(id).ty().quant.as_deref()
                 && let Granularity::Blockwise { block } = quant.granularity()
             {
-                let block = plan.block(graph, graph.ty(id), quant, block, module, buffers);
+                let block = plan.block(graph, graph.ty(id), quant, block, &constants, buffers);
                 plan.blocks.insert(index, block);
             }
         }
@@ -535,7 +554,15 @@ impl Tensors {
         values.iter().map(|v| self.index(*v)).collect()
     }
 
-    fn block(&mut self, graph: &Graph, ty: &Type, quant: &Quantization, block: usize, module: &Module, buffers: &mut Buffers) -> Block {
+    fn block(
+        &mut self,
+        graph: &Graph,
+        ty: &Type,
+        quant: &Quantization,
+        block: usize,
+        constants: &HashMap<&Bytes, Vec<ValueId>>,
+        buffers: &mut Buffers,
+    ) -> Block {
         let mut dims = ty.shape.dims().to_vec();
         if let Some(last) = dims.last_mut() {
             *last /= block.max(1);
@@ -549,29 +576,37 @@ impl Tensors {
         } else {
             (ElementType::F32, Constant::from_f32(quant.scales()))
         };
-        let scales = self.find_or_add(graph, module, buffers, Type::new(elem, shape.clone()), &constant);
+        let scales = self.find_or_add(graph, constants, buffers, Type::new(elem, shape.clone()), &constant);
         let zero_points = if quant.is_symmetric() {
             -1
         } else {
             let constant = Constant::new(quant.zero_points().iter().flat_map(|z| z.to_le_bytes()).collect::<Vec<u8>>());
-            self.find_or_add(graph, module, buffers, Type::new(ElementType::I64, shape), &constant)
+            self.find_or_add(graph, constants, buffers, Type::new(ElementType::I64, shape), &constant)
         };
         Block { scales, zero_points, size: i32::try_from(block).unwrap_or(i32::MAX) }
     }
 
     /// A constant of the graph with this type and content, or a new tensor.
-    fn find_or_add(&mut self, graph: &Graph, module: &Module, buffers: &mut Buffers, ty: Type, constant: &Constant) -> i32 {
-        let known = graph.values().find(|(_, v)| {
-            let same = |id| module.get_constant(id).is_some_and(|c| c.bytes() == constant.bytes());
-            v.ty().elem == ty.elem && v.ty().shape == ty.shape && matches!(v.def(), ValueDef::Constant(id) if same(id))
-        });
-        if let Some((id, _)) = known {
-            return self.index(id);
+    fn find_or_add(
+        &mut self,
+        graph: &Graph,
+        constants: &HashMap<&Bytes, Vec<ValueId>>,
+        buffers: &mut Buffers,
+        ty: Type,
+        constant: &Constant,
+    ) -> i32 {
+        let same_type = |id: &&ValueId| graph.ty(**id).elem == ty.elem && graph.ty(**id).shape == ty.shape;
+        if let Some(&known) = constants.get(constant.bytes()).and_then(|ids| ids.iter().find(same_type)) {
+            return self.index(known);
         }
         let buffer = buffers.bytes(constant.bytes());
-        let added = self.extra.iter().position(|(t, b)| *t == ty && *b == buffer).unwrap_or_else(|| {
-            self.extra.push((ty, buffer));
-            self.extra.len() - 1
+        let extra = &mut self.extra;
+        let of_buffer = self.extra_of.entry(buffer).or_default();
+        let known = of_buffer.iter().copied().find(|&added| extra.get(added).is_some_and(|(t, _)| *t == ty));
+        let added = known.unwrap_or_else(|| {
+            extra.push((ty, buffer));
+            of_buffer.push(extra.len() - 1);
+            extra.len() - 1
         });
         i32::try_from(self.order.len() + added).unwrap_or(i32::MAX)
     }

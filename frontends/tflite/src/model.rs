@@ -3,6 +3,8 @@
 //! Tensor *i* of a graph becomes value `%i`, used or not, so that a model that nothing changed keeps its tensor indices. Tensors that share a
 //! buffer share a constant.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use octet_ir::ops::{Custom, Reshape};
 use octet_ir::verify::types::infer_operation;
@@ -218,7 +220,10 @@ impl<'r, 'a> Reader<'r, 'a> {
             let bytes = self.container.buffer(other.buffer()).ok()??;
             (!bytes.is_empty()).then_some((other, bytes))
         };
-        let described = tensors::describe(tensor, self.ranks_known && constant.is_none(), &other).and_then(|described| {
+        let described = tensors::describe(tensor, self.ranks_known && constant.is_none(), &other).and_then(|mut described| {
+            if constant.is_some() {
+                tensors::keep_axis(&mut described, tensor);
+            }
             if let Some(constant) = constant.and_then(|c| module.get_constant(c)) {
                 tensors::check_constant(&described, constant.bytes())?;
             }
@@ -430,8 +435,9 @@ impl Body<'_, '_, '_, '_> {
             Op::Reshape(reshape) => self.reshape(reshape, &operands).into(),
             other => other,
         };
-        for (n, &result) in results.iter().enumerate() {
-            if !self.is_unbound(result) || results.iter().take(n).any(|r| *r == result) {
+        let mut seen = BTreeSet::new();
+        for &result in &results {
+            if !self.is_unbound(result) || !seen.insert(result) {
                 let message = format!("its output {} is computed twice, or is a constant, a variable or a graph input", self.name(result));
                 self.reader.report.error_help(
                     codes::DEFINED_TWICE,

@@ -159,6 +159,15 @@ fn quantization<'a>(
     Ok((Some(quant), range))
 }
 
+/// One scale of a constant along an inner axis of size 1 stays a per-axis one: a filter of one channel says so where its channels are, and
+/// is written again as it was.
+pub(crate) fn keep_axis(described: &mut Described, tensor: fb::Tensor<'_>) {
+    let axis = tensor.quantization().map_or(0, |q| q.quantized_dimension());
+    let Some(axis) = usize::try_from(axis).ok().filter(|&a| a > 0 && described.ty.shape.dims().get(a) == Some(&1)) else { return };
+    let Some((scale, 0)) = described.ty.scale_zero_point() else { return };
+    described.ty.quant = Some(Arc::new(Quantization::per_axis(axis, vec![scale])));
+}
+
 /// Scales and zero points of blocks are constant tensors of the same graph.
 fn blockwise<'a>(
     details: fb::BlockwiseQuantization<'a>,
@@ -267,70 +276,8 @@ fn sparsity(s: fb::SparsityParameters<'_>, dims: &[usize]) -> Result<Sparsity, F
         });
     }
     let sparsity = Sparsity { traversal_order, block_map, dims: storage };
-    stored_elements(&sparsity, dims).map_err(wrong)?;
+    sparsity.stored_elements(dims).map_err(wrong)?;
     Ok(sparsity)
-}
-
-/// Number of elements that a sparse tensor of shape `dims` stores, after checking every index.
-pub(crate) fn stored_elements(sparsity: &Sparsity, dims: &[usize]) -> Result<usize, &'static str> {
-    let (rank, total) = (dims.len(), sparsity.traversal_order.len());
-    if total < rank || sparsity.dims.len() != total || sparsity.block_map.len() != total - rank {
-        return Err("the number of dimensions does not fit");
-    }
-    let order: Vec<usize> = sparsity
-        .traversal_order
-        .iter()
-        .map(|&d| usize::try_from(d).ok().filter(|d| *d < total).ok_or("the traversal order names no dimension"))
-        .collect::<Result<_, _>>()?;
-    let (outer, blocks) = order.split_at(rank);
-    let mut seen = vec![false; total];
-    let in_part = outer.iter().all(|d| *d < rank) && blocks.iter().all(|d| *d >= rank);
-    if !in_part || order.iter().any(|&d| seen.get_mut(d).is_none_or(|s| std::mem::replace(s, true))) {
-        return Err("the traversal order is no permutation");
-    }
-    // Sizes of the outer dimensions in blocks, then of the dimensions inside a block.
-    let mut sizes = dims.to_vec();
-    sizes.resize(total, 0);
-    for (position, (&dim, &mapped)) in blocks.iter().zip(&sparsity.block_map).enumerate() {
-        let Some(SparsityDim::Dense { size }) = sparsity.dims.get(rank + position) else {
-            return Err("a dimension inside a block is not dense");
-        };
-        let size = usize::try_from(*size).ok().filter(|s| *s > 0).ok_or("a block has no size")?;
-        let target = usize::try_from(mapped).ok().filter(|m| *m < rank).ok_or("the block map names no dimension")?;
-        if let Some(slot) = sizes.get_mut(dim) {
-            *slot = size;
-        }
-        if let Some(slot) = sizes.get_mut(target) {
-            if *slot % size != 0 {
-                return Err("blocks do not divide their dimension");
-            }
-            *slot /= size;
-        }
-    }
-    let mut count = 1usize;
-    for (dim, storage) in order.iter().zip(&sparsity.dims) {
-        let extent = sizes.get(*dim).copied().unwrap_or(0);
-        match storage {
-            SparsityDim::Dense { size } => {
-                if usize::try_from(*size) != Ok(extent) {
-                    return Err("a dense dimension has another size than the shape");
-                }
-                count = count.checked_mul(extent).ok_or("the number of elements overflows")?;
-            }
-            SparsityDim::Csr { segments, indices, .. } => {
-                let ascending = segments.windows(2).all(|w| matches!(w, [a, b] if a <= b)) && segments.first().is_none_or(|s| *s >= 0);
-                let ends = segments.last().is_some_and(|&s| usize::try_from(s) == Ok(indices.len()));
-                if !ascending || !ends || segments.len() - 1 != count {
-                    return Err("the segments do not fit");
-                }
-                if !indices.iter().all(|&i| usize::try_from(i).is_ok_and(|i| i < extent)) {
-                    return Err("an index lies outside its dimension");
-                }
-                count = indices.len();
-            }
-        }
-    }
-    Ok(count)
 }
 
 /// Whether `bytes` are what a constant of this type holds.
@@ -340,7 +287,7 @@ pub(crate) fn check_constant(described: &Described, bytes: &[u8]) -> Result<(), 
         return strings(bytes).map_err(|why| (codes::STRINGS, format!("the string tensor is damaged: {why}")));
     }
     let elements = match &described.sparsity {
-        Some(sparsity) => stored_elements(sparsity, ty.shape.dims()).ok(),
+        Some(sparsity) => sparsity.stored_elements(ty.shape.dims()).ok(),
         None => ty.shape.checked_elements(),
     };
     match elements.and_then(|n| ty.elem.byte_len(n)) {

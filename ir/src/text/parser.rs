@@ -10,11 +10,12 @@ use crate::attr::{Attr, from_attr};
 use crate::constant::Constant;
 use crate::diagnostic::Diagnostic;
 use crate::entity::{EntityId, GraphId, ValueId};
-use crate::graph::{GraphBuilder, Range, Sparsity};
+use crate::graph::{GraphBuilder, Range};
 use crate::location::Loc;
 use crate::module::{Metadata, Module, Signature};
 use crate::ops::Op;
 use crate::quant::{Granularity, Quantization};
+use crate::sparsity::Sparsity;
 use crate::types::{ElementType, Shape, Type};
 
 /// How deep attribute lists and maps may nest.

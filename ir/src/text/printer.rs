@@ -25,16 +25,16 @@ pub struct Printed {
 
 /// Prints a module.
 pub fn print(module: &Module) -> Printed {
-    let mut printer = Printer { module, blobs: Vec::new(), placed: BTreeMap::new() };
+    let mut printer = Printer { module, blobs: Some(Vec::new()), end: 0, placed: BTreeMap::new() };
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = printer.module(&mut text);
-    Printed { text, blobs: printer.blobs.into() }
+    Printed { text, blobs: printer.blobs.unwrap_or_default().into() }
 }
 
 /// Prints one graph without a header, large constants by length and hash only: for messages and debugging.
 pub fn print_graph(module: &Module, id: GraphId) -> String {
-    let mut printer = Printer { module, blobs: Vec::new(), placed: BTreeMap::new() };
+    let mut printer = Printer { module, blobs: None, end: 0, placed: BTreeMap::new() };
     let mut text = String::new();
     if let Some(graph) = module.get_graph(id) {
         let _ = printer.graph(graph, &mut text);
@@ -44,7 +44,10 @@ pub fn print_graph(module: &Module, id: GraphId) -> String {
 
 struct Printer<'m> {
     module: &'m Module,
-    blobs: Vec<u8>,
+    /// The side file; `None` when nobody wants it.
+    blobs: Option<Vec<u8>>,
+    /// Its length so far.
+    end: usize,
     placed: BTreeMap<ConstId, usize>,
 }
 
@@ -126,15 +129,16 @@ impl Printer<'_> {
 
     fn data(&mut self, id: ConstId, ty: &Type, out: &mut String) -> fmt::Result {
         let Some(constant) = self.module.get_constant(id) else { return out.write_str("x\"\"") };
-        let whole = ty.byte_len() == Some(constant.bytes().len());
-        if let Some(numbers) = whole.then(|| printable(ty.elem, constant)).flatten() {
-            if numbers.len() <= INLINE_ELEMENTS {
-                return write!(out, "[{}]", numbers.join(", "));
-            }
-            if let Some(first) = numbers.first()
-                && numbers.iter().all(|n| n == first)
+        if ty.byte_len() == Some(constant.bytes().len()) {
+            let elements = ty.shape.checked_elements().unwrap_or(usize::MAX);
+            if elements <= INLINE_ELEMENTS {
+                if let Some(numbers) = printable(ty.elem, constant) {
+                    return write!(out, "[{}]", numbers.join(", "));
+                }
+            } else if let Some(first) = first_of_equals(ty.elem, constant)
+                && let Some(number) = printable(ty.elem, &first).as_deref().and_then(<[String]>::first)
             {
-                return write!(out, "splat({first})");
+                return write!(out, "splat({number})");
             }
         }
         if constant.bytes().len() <= INLINE_ELEMENTS {
@@ -143,15 +147,26 @@ impl Printer<'_> {
         let offset = match self.placed.get(&id) {
             Some(&offset) => offset,
             None => {
-                self.blobs.resize(self.blobs.len().next_multiple_of(16), 0);
-                let offset = self.blobs.len();
-                self.blobs.extend_from_slice(constant.bytes());
+                let offset = self.end.next_multiple_of(16);
+                self.end = offset + constant.bytes().len();
+                if let Some(blobs) = &mut self.blobs {
+                    blobs.resize(offset, 0);
+                    blobs.extend_from_slice(constant.bytes());
+                }
                 self.placed.insert(id, offset);
                 offset
             }
         };
         write!(out, "blob({offset}, {}, {:016x})", constant.bytes().len(), blob_hash(constant.bytes()))
     }
+}
+
+/// The first element, when all have the same bytes; `None` also for elements of less than a byte.
+fn first_of_equals(elem: ElementType, constant: &Constant) -> Option<Constant> {
+    let width = elem.byte_len(1).filter(|_| elem.bits().is_some_and(|bits| bits >= 8))?;
+    let bytes = constant.bytes();
+    let equal = bytes.get(width..)? == bytes.get(..bytes.len() - width)?;
+    equal.then(|| Constant::new(bytes.slice(..width)))
 }
 
 /// The elements as text; `None` for types that have no number syntax.

@@ -11,10 +11,13 @@
 //!
 //! Layer 2, types ([`types`]):
 //! - element counts and byte lengths do not overflow, and a dense constant has exactly the bytes that its type asks for;
+//! - the layout of a sparse constant covers its shape ([`Sparsity::stored_elements`](crate::Sparsity::stored_elements)), and the constant
+//!   has exactly the bytes of the elements that are stored;
 //! - scales are finite and positive, zero points fit the storage type, per-axis quantization has one scale per index, blocks divide the
 //!   innermost axis;
 //! - inferring the result types of every operation again gives the types that stand there, as far as they can be inferred;
-//! - the graphs that an operation calls take and give values of the types that it passes.
+//! - the graphs that an operation calls take and give values of the types that it passes: element type, quantization, and
+//!   shape where it is static on both sides.
 //!
 //! Layer 3, legality for a target, belongs to the target profiles and is checked before a backend writes.
 

@@ -8,7 +8,7 @@ use crate::graph::{Graph, Operation, ValueDef};
 use crate::module::Module;
 use crate::ops::{InferCx, InferError, Inferred, Numbers, Op};
 use crate::quant::Granularity;
-use crate::types::{ElementType, Type};
+use crate::types::{ElementType, Shape, Type};
 
 /// Checks the types of a module whose structure is sound.
 pub fn verify(module: &Module) -> Result<(), Diagnostics> {
@@ -76,8 +76,17 @@ pub fn check_type(ty: &Type) -> Result<(), String> {
 
 fn check_constant(module: &Module, graph: &Graph, id: ValueId) -> Result<(), String> {
     let value = graph.value(id);
-    let (ValueDef::Constant(_), Some(constant)) = (value.def(), module.constant_of(graph, id)) else { return Ok(()) };
-    match value.ty().byte_len() {
+    let ValueDef::Constant(constant) = value.def() else { return Ok(()) };
+    let Some(constant) = module.get_constant(constant) else { return Ok(()) };
+    let length = match value.sparsity() {
+        Some(sparsity) => {
+            let stored = sparsity.stored_elements(value.ty().shape.dims());
+            let stored = stored.map_err(|why| format!("the sparsity of a constant of type {} is wrong: {why}", value.ty()))?;
+            value.ty().elem.byte_len(stored)
+        }
+        None => value.ty().byte_len(),
+    };
+    match length {
         Some(length) if length != constant.bytes().len() => {
             Err(format!("a constant of type {} needs {length} bytes, it has {}", value.ty(), constant.bytes().len()))
         }
@@ -110,13 +119,13 @@ fn check_operation(module: &Module, graph: &Graph, operation: &Operation) -> Res
 }
 
 fn check_calls(module: &Module, graph: &Graph, operation: &Operation) -> Result<(), String> {
-    let callee = |index: usize| module.graph(GraphId::from_index(index));
-    let types = |ids: &[ValueId], of: &Graph| ids.iter().map(|v| of.ty(*v).elem).collect::<Vec<_>>();
-    let passed: Vec<ElementType> = operation.operands().iter().flatten().map(|v| graph.ty(*v).elem).collect();
+    let types = |ids: &[ValueId], of: &Graph| ids.iter().map(|v| of.ty(*v).clone()).collect::<Vec<Type>>();
+    let passed: Vec<Type> = operation.operands().iter().flatten().map(|v| graph.ty(*v).clone()).collect();
     let given = types(operation.results(), graph);
-    let check = |index: usize, inputs: &[ElementType], outputs: &[ElementType]| {
-        let target = callee(index);
-        if types(target.inputs(), target) != inputs || types(target.outputs(), target) != outputs {
+    let check = |index: usize, inputs: &[Type], outputs: Option<&[Type]>| {
+        let target = module.graph(GraphId::from_index(index));
+        let gives = outputs.is_none_or(|outputs| same_types(&types(target.outputs(), target), outputs));
+        if !same_types(&types(target.inputs(), target), inputs) || !gives {
             return Err(format!("graph '{}' does not take and give the types that the operation passes", target.name()));
         }
         Ok(())
@@ -124,17 +133,31 @@ fn check_calls(module: &Module, graph: &Graph, operation: &Operation) -> Result<
     match operation.op() {
         Op::If(op) => {
             let inputs = passed.get(1..).unwrap_or(&[]);
-            check(op.then_graph, inputs, &given)?;
-            check(op.else_graph, inputs, &given)
+            check(op.then_graph, inputs, Some(&given))?;
+            check(op.else_graph, inputs, Some(&given))
         }
         Op::While(op) => {
-            check(op.cond_graph, &passed, &[ElementType::Bool])?;
-            check(op.body_graph, &passed, &passed)?;
-            if passed == given { Ok(()) } else { Err("the results of a loop have the types of its operands".into()) }
+            check(op.cond_graph, &passed, None)?;
+            let cond = module.graph(GraphId::from_index(op.cond_graph));
+            if !matches!(cond.outputs(), [decides] if cond.ty(*decides).elem == ElementType::Bool) {
+                return Err(format!("graph '{}' does not say whether the loop goes on", cond.name()));
+            }
+            check(op.body_graph, &passed, Some(&passed))?;
+            if same_types(&passed, &given) { Ok(()) } else { Err("the results of a loop have the types of its operands".into()) }
         }
-        Op::CallOnce(op) => check(op.init_graph, &[], &[]),
+        Op::CallOnce(op) => check(op.init_graph, &[], Some(&[])),
         _ => Ok(()),
     }
+}
+
+/// Whether values of the one types may be handed to the others: equal element types and quantization, and equal sizes along the axes
+/// that are static on both sides.
+fn same_types(a: &[Type], b: &[Type]) -> bool {
+    let same_shape = |a: &Shape, b: &Shape| {
+        let fits = |axis: usize| a.dynamic(axis).is_some() || b.dynamic(axis).is_some() || a.dims().get(axis) == b.dims().get(axis);
+        !a.is_ranked() || !b.is_ranked() || (a.rank() == b.rank() && (0..a.rank()).all(fits))
+    };
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.elem == b.elem && a.quant == b.quant && same_shape(&a.shape, &b.shape))
 }
 
 /// Infers the results of an operation as it stands in a graph; constants give the values that shapes depend on.

@@ -122,7 +122,8 @@ fn the_sound_model_is_taken() {
 
 #[test]
 fn contradictions_are_refused() {
-    let cases: [(&str, Change); 20] = [
+    let cases: [(&str, Change); 21] = [
+        ("sparse blocks that pile up", |m| sparse(m, 200_000)),
         ("no graph", |m| m.subgraphs = None),
         ("an input past the tensors", |m| graph(m).inputs = Some(vec![7])),
         ("a negative input", |m| graph(m).inputs = Some(vec![-2])),
@@ -165,6 +166,25 @@ fn contradictions_are_refused() {
         change(&mut model);
         refused(name, bytes(&model));
     }
+}
+
+/// A constant of two elements in so many blocks of one.
+fn sparse(model: &mut ModelT, blocks: i32) {
+    model.buffers.as_mut().expect("buffers").push(make(|t: &mut BufferT| t.data = Some(vec![0; 8])));
+    let mut constant = tensor(&[2], 1);
+    let dense = |size: i32| {
+        make(|t: &mut schema::DimensionMetadataT| {
+            t.format = schema::DimensionType::DENSE;
+            t.dense_size = size;
+        })
+    };
+    constant.sparsity = Some(Box::new(make(|t: &mut schema::SparsityParametersT| {
+        t.traversal_order = Some((0..=blocks).collect());
+        t.block_map = Some((0..blocks).map(|_| 0).collect());
+        t.dim_metadata = Some(std::iter::once(2).chain((0..blocks).map(|_| 1)).map(dense).collect());
+    })));
+    graph(model).tensors.as_mut().expect("tensors").push(constant);
+    first_op(model).inputs = Some(vec![2]);
 }
 
 fn quantize(model: &mut ModelT, scale: f32, zero_point: i64) {

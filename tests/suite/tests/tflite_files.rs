@@ -58,3 +58,33 @@ fn zoo_files_only_shrink() {
         assert!(ours <= bytes.len() && stripped <= ours, "{name}: {} bytes, ours {ours}, without names {stripped}", bytes.len());
     }
 }
+
+/// A depthwise filter of one channel has its one scale along the last axis, and keeps it there.
+#[test]
+fn one_scale_along_an_axis_stays_there() {
+    let text = "octet.ir 1\ngraph @main(%0: 1x4x4x1 !q<i8, 0.5:0>) {\n  %1 = const [1, 2, 3, 4] : 1x2x2x1 !q<i8, axis 3, [0.25]>\n  \
+                %2 = depthwise_conv_2d(%0, %1) {padding = valid, depth_multiplier = 1} : 1x3x3x1 !q<i8, 0.5:0>\n  return %2\n}\n";
+    let module = octet_ir::text::parse(text, &Bytes::new()).unwrap();
+    verify(&module).unwrap();
+    let written = write(&module, &WriteOptions::default()).unwrap().into_bytes();
+    let again = open("one channel", &written);
+    assert!(octet_ir::text::print(&again).text.contains("!q<i8, axis 3, [0.25]>"));
+    assert_eq!(write(&again, &WriteOptions::default()).unwrap().into_bytes(), written);
+}
+
+/// Thousands of block-wise tensors find the constants with their scales without looking at every other one.
+#[test]
+fn scales_of_many_blocks_are_written_once() {
+    let mut text = "octet.ir 1\ngraph @main(%0: 1x4 f32) {\n".to_owned();
+    let count = 4000;
+    for n in 1..=count {
+        text += &format!("  %{n} = const x\"{:04x}\" : 1x4 !q<i4, block 2, [0.5, {}.0]>\n", n, n % 1000 + 1);
+    }
+    let outputs: Vec<String> = (1..=count).map(|n| format!("%{n}")).collect();
+    text += &format!("  return {}\n}}\n", outputs.join(", "));
+    let module = octet_ir::text::parse(&text, &Bytes::new()).unwrap();
+    verify(&module).unwrap();
+    let written = write(&module, &WriteOptions::default()).unwrap().into_bytes();
+    // The input, the weights, and one tensor for each pair of scales.
+    assert_eq!(open("many blocks", &written).main().values().count(), 1 + count + 1000);
+}

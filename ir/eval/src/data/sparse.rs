@@ -5,23 +5,30 @@ use octet_ir::{Sparsity, SparsityDim, Type};
 use super::strided::dense_strides;
 use crate::buffer::Buffer;
 
+/// Largest dense tensor in bytes: a small file may declare any size.
+const LARGEST: usize = 1 << 31;
+
 /// The dense tensor that `bytes` stores in the layout of `sparsity`.
 ///
-/// Dimensions beyond the tensor's rank are blocks: dimension `rank + b` subdivides dimension
-/// `block_map[b]`. Anything that does not add up is an error, never a write out of bounds.
+/// Anything that does not add up ([`Sparsity::stored_elements`]) is an error, never a write out of bounds. The work is bounded by the
+/// bytes and the indices, the depth of the walk by [`octet_ir::sparsity::MAX_RANK`].
 pub fn densify(bytes: &[u8], sparsity: &Sparsity, ty: &Type) -> Result<Buffer, String> {
     let width = ty.elem.bits().filter(|bits| *bits >= 8).map(|bits| bits / 8);
     let width = width.ok_or("elements of less than a byte")?;
     let dims = ty.shape.dims();
     let rank = dims.len();
+    let stored = sparsity.stored_elements(dims)?;
+    if stored.checked_mul(width) != Some(bytes.len()) {
+        return Err(format!("{stored} elements are stored in {} bytes", bytes.len()));
+    }
+    let length = ty.byte_len().filter(|length| *length <= LARGEST).ok_or("a dense tensor of more than 2 GiB")?;
+    let mut out = Buffer::zeroed(length);
+    if stored == 0 {
+        return Ok(out);
+    }
     let order: Option<Vec<usize>> = sparsity.traversal_order.iter().map(|&d| usize::try_from(d).ok()).collect();
     let blocks: Option<Vec<usize>> = sparsity.block_map.iter().map(|&d| usize::try_from(d).ok()).collect();
     let (Some(order), Some(blocks)) = (order, blocks) else { return Err("a negative dimension".into()) };
-    let mut seen = order.clone();
-    seen.sort_unstable();
-    if seen.iter().enumerate().any(|(i, d)| i != *d) || order.len() != sparsity.dims.len() || order.len() != rank + blocks.len() {
-        return Err("the traversal order is no permutation of the dimensions".into());
-    }
     // Elements per index step of every dimension, blocks included.
     let dense = dense_strides(dims);
     let mut steps: Vec<usize> = dense.iter().map(|s| s.unsigned_abs()).collect();
@@ -33,7 +40,6 @@ pub fn densify(bytes: &[u8], sparsity: &Sparsity, ty: &Type) -> Result<Buffer, S
         steps.push(step);
         steps[of] = step.checked_mul(size).ok_or("a block size that overflows")?;
     }
-    let mut out = Buffer::zeroed(ty.byte_len().ok_or("a type without a size")?);
     let mut walk = Walk { sparsity, order: &order, steps: &steps, width, source: bytes.chunks_exact(width), out: &mut out };
     walk.level(0, 0, 0)?;
     Ok(out)
@@ -99,6 +105,24 @@ mod tests {
         let dense = densify(&[5, 7, 9], &sparsity, &ty).expect("well formed");
         assert_eq!(dense.bytes(), [0, 5, 0, 0, 0, 0, 7, 0, 9]);
         assert!(densify(&[5, 7], &sparsity, &ty).is_err());
+    }
+
+    #[test]
+    fn what_is_not_bounded_by_the_bytes_is_refused() {
+        let dense = |sizes: &[i32]| Sparsity {
+            traversal_order: (0..).take(sizes.len()).collect(),
+            block_map: vec![],
+            dims: sizes.iter().map(|&size| SparsityDim::Dense { size }).collect(),
+        };
+        // Two billion rows of nothing, and a tower of dimensions.
+        let rows = densify(&[], &dense(&[i32::MAX, 0]), &Type::new(ElementType::I8, [i32::MAX as usize, 0])).expect("well formed");
+        assert!(rows.bytes().is_empty());
+        let ones = vec![1usize; 100_000];
+        assert!(densify(&[1], &dense(&vec![1; 100_000]), &Type::new(ElementType::I8, ones)).is_err());
+        let huge = Type::new(ElementType::I8, [1 << 20, 1 << 20]);
+        let none = SparsityDim::Csr { segments: vec![0; (1 << 20) + 1], indices: vec![], segment_bits: 8, index_bits: 8 };
+        let empty = Sparsity { dims: vec![SparsityDim::Dense { size: 1 << 20 }, none], ..dense(&[1, 1]) };
+        assert!(densify(&[], &empty, &huge).is_err());
     }
 
     #[test]
