@@ -41,10 +41,13 @@ fn opaque_graphs(module: &Module) -> BTreeSet<usize> {
     module.graphs().flat_map(|(_, g)| g.ops().filter(|(_, o)| opaque(o.op())).flat_map(|(_, o)| o.op().graphs())).collect()
 }
 
-/// The choice for every operation of a graph, by its id.
-pub(super) fn choose(module: &Module, graph: &Graph, goal: Goal) -> Vec<Choice> {
+/// The choice for every operation of each graph, by its id.
+pub(super) fn choose(module: &Module, goal: Goal) -> Vec<Vec<Choice>> {
     let foreign = opaque_graphs(module);
-    let foreign = module.graphs().any(|(id, g)| std::ptr::eq(g, graph) && foreign.contains(&id.index()));
+    module.graphs().map(|(id, graph)| choose_in(module, graph, foreign.contains(&id.index()), goal)).collect()
+}
+
+fn choose_in(module: &Module, graph: &Graph, foreign: bool, goal: Goal) -> Vec<Choice> {
     let mut choices = vec![Choice::Neutral; graph.op_capacity()];
     for (id, op) in graph.ops() {
         choices[id.index()] = match choose_operation(module, graph, op, goal) {

@@ -12,6 +12,7 @@ mod classes;
 mod decompose;
 mod docs;
 mod hybrid;
+mod limits;
 mod materialise;
 mod options;
 mod params;

@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use octet_ir::ops::{BinaryKind, UnaryKind};
+use octet_ir::ops::BinaryKind;
 use octet_ir::{ElementType, EntityId, Graph, GraphId, Module, Op, OpId, Operation, ValueDef, ValueId};
 
 use super::choose::{Choice, Goal, choose};
 use super::classes::{Anchor, Class, Classes};
+use super::limits::{Limit, Slot, limits};
 use super::params::{Bounds, Params, Width};
 use super::rules::{Outcome, Role, Rule, Special, rule};
 
@@ -34,7 +35,7 @@ const ABSENT: usize = usize::MAX;
 impl Solution {
     /// Solves for a module.
     pub(super) fn new(module: &Module, goal: Goal) -> Self {
-        let choices = module.graphs().map(|(_, graph)| choose(module, graph, goal)).collect();
+        let choices = choose(module, goal);
         let mut solution = Self::united(module, goal, choices);
         loop {
             while solution.give_up(module) {
@@ -218,33 +219,44 @@ impl Solution {
     /// Widens ranges whose scale would be finer than a kernel's fixed-point arithmetic takes. Ranges only grow, so this ends.
     fn raise_floors(&mut self, module: &Module) {
         let width = self.goal.width;
-        loop {
-            let mut raised = false;
+        let mut raised = true;
+        while std::mem::take(&mut raised) {
             for (id, graph) in module.graphs() {
                 for (op_id, op) in self.integer_ops(id, graph) {
-                    let operand =
-                        |index: usize, value: ValueId| self.slots.get(&(id, op_id, index)).copied().or_else(|| self.node(id, value));
-                    let inputs: Vec<usize> = real_operands(graph, op).filter_map(|(index, value)| operand(index, value)).collect();
-                    let scales = inputs.iter().filter_map(|&node| self.classes.params(node)).map(|p| p.scale);
-                    let floor = smallest_scales(op.op(), width, scales.fold(0.0, f32::max));
-                    let result = op.results().first().and_then(|&r| self.node(id, r));
-                    let wanted = [(inputs.first().copied(), floor.input), (result, floor.result)];
-                    for (node, scale) in wanted.into_iter().filter_map(|(node, scale)| Some((node?, scale))) {
-                        let own = self.classes.params(node).filter(|p| p.scale < scale);
-                        if own.is_some() && self.classes.class(node).anchor == Anchor::Range {
-                            let (low, high) = width.limits();
-                            #[expect(clippy::cast_precision_loss, reason = "at most 2^16")]
-                            let reach = scale * 1.01 * (high - low) as f32;
-                            self.classes.absorb(node, Bounds { lo: 0.0, hi: reach });
+                    for (limit, node, _) in self.limits(id, graph, op_id, op) {
+                        let too_fine = self.classes.params(node).is_some_and(|p| limit.is_too_fine(p.scale));
+                        let free = self.classes.class(node).anchor == Anchor::Range;
+                        if let Some(bounds) = limit.raised(width).filter(|_| too_fine && free) {
+                            self.classes.absorb(node, bounds);
                             raised = true;
                         }
                     }
                 }
             }
-            if !raised {
-                return;
-            }
         }
+    }
+
+    /// What the kernel of an operation asks of its tensors' scales, with their sets.
+    fn limits(&self, id: GraphId, graph: &Graph, op_id: OpId, op: &Operation) -> Vec<(Limit, usize, ValueId)> {
+        let operand = |(index, value)| {
+            let node = self.slots.get(&(id, op_id, index)).copied().or_else(|| self.node(id, value))?;
+            Some((index, value, node))
+        };
+        let operands: Vec<(usize, ValueId, usize)> = real_operands(graph, op).filter_map(operand).collect();
+        let scales: Vec<(usize, f32)> =
+            operands.iter().filter_map(|&(index, _, node)| Some((index, self.classes.params(node)?.scale))).collect();
+        let placed = |limit: Limit| match limit.of {
+            Slot::Operand(at) => operands.iter().find(|(index, ..)| *index == at).map(|&(_, value, node)| (limit, node, value)),
+            Slot::Result => op.results().first().and_then(|&r| Some((limit, self.node(id, r)?, r))),
+        };
+        limits(op.op(), self.goal.width, &scales).into_iter().filter_map(placed).collect()
+    }
+
+    /// Why a kernel would refuse the scales of an operation's tensors.
+    fn out_of_limits(&self, id: GraphId, graph: &Graph, op_id: OpId, op: &Operation) -> Option<String> {
+        self.limits(id, graph, op_id, op)
+            .into_iter()
+            .find_map(|(limit, node, value)| limit.refuse(op.op(), &graph.value_name(value), self.classes.params(node)?.scale))
     }
 
     /// Unites the shared results of an operation; answers the set of its shared scale.
@@ -406,13 +418,14 @@ impl Solution {
         self.wanted = wanted;
     }
 
-    /// Turns operations that lack the parameters of a tensor back to float. Answers whether there were any.
+    /// Turns operations that lack the parameters of a tensor, or whose kernels refuse them, back to float. Answers whether there were any.
     fn give_up(&mut self, module: &Module) -> bool {
         let mut given_up = Vec::new();
         for (id, graph) in module.graphs() {
             for (op_id, op) in self.integer_ops(id, graph) {
-                if let Some(value) = self.missing(id, graph, op_id, op) {
-                    given_up.push((id, op_id, no_range(graph, value)));
+                let missing = self.missing(id, graph, op_id, op).map(|value| no_range(graph, value));
+                if let Some(why) = missing.or_else(|| self.out_of_limits(id, graph, op_id, op)) {
+                    given_up.push((id, op_id, why));
                 }
             }
         }
@@ -510,32 +523,6 @@ pub(super) fn constant_bounds(module: &Module, graph: &Graph, value: ValueId) ->
 fn observed(graph: &Graph, value: ValueId) -> Option<Bounds> {
     let (lo, hi) = graph.value(value).range()?.bounds()?;
     Bounds::new(lo, hi)
-}
-
-/// Scales below which a kernel's multipliers leave their fixed-point range; 0 where there is none.
-struct Floors {
-    input: f32,
-    result: f32,
-}
-
-/// The kernels abort where ADD and SUB shrink by more than their headroom (20 bits, 15 in int16), SQUARED_DIFFERENCE by more than 14, or where an
-/// exponential's input is finer than 2^-26. `largest` is the largest scale of the operands.
-fn smallest_scales(op: &Op, width: Width, largest: f32) -> Floors {
-    const EXPONENTIAL: f32 = 1.0 / (1 << 25) as f32;
-    let none = Floors { input: 0.0, result: 0.0 };
-    match op {
-        Op::Binary(o) if matches!(o.kind, BinaryKind::Add | BinaryKind::Sub) => {
-            let headroom = match width {
-                Width::I8 => 1u32 << 20,
-                Width::I16 => 1 << 15,
-            };
-            Floors { result: 2.0 * largest / headroom as f32, ..none }
-        }
-        Op::Binary(o) if o.kind == BinaryKind::SquaredDifference => Floors { result: 4.0 * largest * largest / (1 << 14) as f32, ..none },
-        Op::Softmax(_) | Op::LogSoftmax(_) => Floors { input: EXPONENTIAL, ..none },
-        Op::Unary(o) if matches!(o.kind, UnaryKind::Logistic | UnaryKind::Tanh) => Floors { input: EXPONENTIAL, ..none },
-        _ => none,
-    }
 }
 
 fn class_of_value(graph: &Graph, value: ValueId, width: Width) -> Class {
