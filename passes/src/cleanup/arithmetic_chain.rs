@@ -1,9 +1,10 @@
 //! Merges additions of constants that follow each other into one, and multiplications by constants likewise.
 //!
-//! ADD and SUB of constants become one ADD; MUL and DIV by constants become one MUL or DIV. The last fused activation stays.
+//! ADD and SUB of constants become one ADD; MUL and DIV by constants become one MUL. The last fused activation stays.
 //!
 //! Legal for reals, where the first result has no fused activation and no other reader. The new constant is computed in double precision
-//! and rounded once. A constant that would be larger than both is refused: the file must not grow.
+//! and rounded once. A constant that would be larger than both is refused: the file must not grow. So are products that overflow, and those
+//! that underflow where their factors did not.
 //!
 //! ```ir
 //! graph @main(%0: 2x3 f32 loc("x")) {
@@ -74,6 +75,11 @@ fn arithmetic_chain(module: &Module, graph: &Graph, root: OpId) -> Result<Patch,
         (0..shape.elements()).map(|i| combine(first_value(at(&a, a_shape, i)), last_value(at(&b, b_shape, i))) as f32).collect();
     if !merged.iter().all(|v| v.is_finite()) {
         return Err(Refusal::check("the merged constant would not be finite"));
+    }
+    let is_zero = |values: &[f32], of: &Shape, index: usize| at(values, of, index) == 0.0;
+    let underflows = |(i, v): (usize, &f32)| !v.is_normal() && !(*v == 0.0 && (is_zero(&a, a_shape, i) || is_zero(&b, b_shape, i)));
+    if kind == BinaryKind::Mul && merged.iter().enumerate().any(underflows) {
+        return Err(Refusal::check("the merged constant would underflow"));
     }
     let mut new = Replacement::of(graph, root, &[last.value])?;
     let loc = graph.value(first.constant).loc().union(graph.value(last.constant).loc());

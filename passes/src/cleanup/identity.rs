@@ -27,7 +27,7 @@
 //! }
 //! ```
 
-use octet_ir::ops::ReduceKind;
+use octet_ir::ops::{Activation, ReduceKind};
 use octet_ir::{Graph, Module, Op, OpId, Operation, Patch, ValueId};
 
 use crate::clamp::{Clamp, after};
@@ -66,7 +66,7 @@ fn handed_on(module: &Module, graph: &Graph, operation: &Operation) -> Result<Va
         }
         Op::Tile(_) => all(1, 1)?,
         Op::BroadcastTo(_) => static_shape && same_shape(first),
-        Op::Concatenation(_) => operation.operands().len() == 1,
+        Op::Concatenation(op) => operation.operands().len() == 1 && op.activation == Activation::None,
         Op::Split(op) if op.num_splits == 1 => return operand(operation, 1),
         Op::SplitV(op) => op.num_splits == 1,
         Op::Reduce(op) if !matches!(op.kind, ReduceKind::Any | ReduceKind::All) => parameter(1)?.is_empty(),

@@ -6,7 +6,7 @@
 //!
 //! Legal because these kernels clamp their result last. For quantized types both results must have the same scale and zero point:
 //! then the separate kernel only clamps, to the same integers. With other parameters it would round a second time, so
-//! that is refused.
+//! that is refused. A real result without an annotation takes the activation's: training quantizes what the activation hands on.
 //!
 //! ```ir
 //! graph @main(%0: 1x4x4x2 f32 loc("x")) {
@@ -26,7 +26,7 @@
 //! ```
 
 use octet_ir::ops::Activation;
-use octet_ir::{Graph, Module, Op, OpId, Patch};
+use octet_ir::{ElementType, Graph, Module, Op, OpId, Patch};
 
 use crate::clamp::{Clamp, after};
 use crate::rewrite::pattern::{Replacement, result, sole_producer};
@@ -47,7 +47,9 @@ fn activation(module: &Module, graph: &Graph, root: OpId) -> Result<Patch, Refus
     }
     sole_producer(graph, value)?;
     let (inner, outer_type) = (graph.ty(value), graph.ty(result(graph.op(root))?));
-    if inner != outer_type {
+    // A real value that nothing annotates holds the same reals whatever its reader's annotation says of the range.
+    let unannotated = inner.elem == ElementType::F32 && inner.quant.is_none();
+    if inner != outer_type && !(unannotated && *inner == outer_type.clone().with_quant(None)) {
         return Err(Refusal::check(format!("the activation changes the type from {inner} to {outer_type}, which rounds once more")));
     }
     let combined = Clamp::of_activation(fused).map(|inner| after(inner, outer)).and_then(Clamp::to_activation);

@@ -1,5 +1,7 @@
 //! Sizes as products: what is known of shape arithmetic before the model runs.
 
+use std::collections::BTreeMap;
+
 use octet_ir::ops::{BinaryKind, ReduceKind, Reshape};
 use octet_ir::{ElementType, Graph, Module, Op, Operation, ValueId};
 
@@ -17,6 +19,11 @@ pub(super) struct Size {
 const LONGEST: usize = 64;
 /// Operations between a SHAPE and its reader.
 const DEEPEST: usize = 64;
+/// Dynamic axes in one product: a tensor has no more.
+const MOST_AXES: usize = 8;
+
+/// What is known of the values on the way: an operation that reads a value twice does not follow it twice.
+type Known = BTreeMap<ValueId, Option<Vec<Size>>>;
 
 impl Size {
     pub(super) fn one() -> Self {
@@ -42,6 +49,9 @@ impl Size {
     }
 
     pub(super) fn times(&self, other: &Self) -> Option<Self> {
+        if self.axes.len() + other.axes.len() > MOST_AXES {
+            return None;
+        }
         let mut axes = [self.axes.as_slice(), &other.axes].concat();
         axes.sort_unstable();
         Some(Self { factor: self.factor.checked_mul(other.factor)?, axes })
@@ -56,10 +66,10 @@ impl Size {
 
 /// The entries of an integer tensor of rank 0 or 1, in order.
 pub(super) fn sizes_of(module: &Module, graph: &Graph, value: ValueId) -> Option<Vec<Size>> {
-    follow(module, graph, value, DEEPEST)
+    follow(module, graph, value, DEEPEST, &mut Known::new())
 }
 
-fn follow(module: &Module, graph: &Graph, value: ValueId, depth: usize) -> Option<Vec<Size>> {
+fn follow(module: &Module, graph: &Graph, value: ValueId, depth: usize, known: &mut Known) -> Option<Vec<Size>> {
     let ty = graph.ty(value);
     if !matches!(ty.elem, ElementType::I32 | ElementType::I64) || ty.shape.is_dynamic() || ty.shape.elements() > LONGEST {
         return None;
@@ -67,13 +77,17 @@ fn follow(module: &Module, graph: &Graph, value: ValueId, depth: usize) -> Optio
     if let Some(constants) = ints(module, graph, value) {
         return Some(constants.into_iter().map(Size::number).collect());
     }
+    if let Some(entries) = known.get(&value) {
+        return entries.clone();
+    }
     let (_, operation) = graph.producer(value)?;
-    let entries = computed(module, graph, operation, depth.checked_sub(1)?)?;
-    (entries.len() == ty.shape.elements()).then_some(entries)
+    let entries = computed(module, graph, operation, depth.checked_sub(1)?, known).filter(|e| e.len() == ty.shape.elements());
+    known.insert(value, entries.clone());
+    entries
 }
 
-fn computed(module: &Module, graph: &Graph, operation: &Operation, depth: usize) -> Option<Vec<Size>> {
-    let entries = |index: usize| follow(module, graph, operation.operand(index)?, depth);
+fn computed(module: &Module, graph: &Graph, operation: &Operation, depth: usize, known: &mut Known) -> Option<Vec<Size>> {
+    let mut entries = |index: usize| follow(module, graph, operation.operand(index)?, depth, known);
     let constants = |index: usize| ints(module, graph, operation.operand(index)?);
     match operation.op() {
         Op::ShapeOf(_) => {
@@ -107,7 +121,7 @@ fn computed(module: &Module, graph: &Graph, operation: &Operation, depth: usize)
             constants(1)?.into_iter().map(|i| from.get(usize::try_from(i).ok()?).cloned()).collect()
         }
         Op::Pack(_) | Op::Concatenation(_) => {
-            let parts: Option<Vec<Vec<Size>>> = (0..operation.operands().len()).map(entries).collect();
+            let parts: Option<Vec<Vec<Size>>> = (0..operation.operands().len()).map(&mut entries).collect();
             let parts = parts?;
             // Vectors side by side along an inner axis would interleave; only vectors of numbers are shapes.
             let scalars = parts.iter().all(|p| p.len() == 1) || matches!(operation.op(), Op::Concatenation(_));
