@@ -91,7 +91,8 @@ pub struct Reproducer {
 pub struct Failure {
     /// What went wrong.
     pub diagnostics: Diagnostics,
-    /// How to see it again, when a pass is at fault; `None` when the pipeline itself or the input is wrong.
+    /// How to see it again, when a pass is at fault (`PAS003`, `PAS004`, `PAS006`); `None` when the pipeline itself, the model or its data is
+    /// wrong.
     pub reproducer: Option<Box<Reproducer>>,
 }
 
@@ -126,15 +127,38 @@ pub fn run(
                 current = next;
             }
             Err(diagnostics) => {
-                let rest = Pipeline(pipeline.0.get(index..).unwrap_or_default().to_vec());
-                return Err(Failure { diagnostics, reproducer: Some(Box::new(reproducer(&current, &rest))) });
+                let rest = || Pipeline(pipeline.0.get(index..).unwrap_or_default().to_vec());
+                let reproducer = is_bug(&diagnostics).then(|| Box::new(reproducer(&current, &rest())));
+                return Err(Failure { diagnostics, reproducer });
             }
         }
     }
     if records.iter().any(|r| r.changed) {
+        drop_numbering(module, &mut current, monitor);
         current.compact();
     }
     Ok(Outcome { module: current, passes: records })
+}
+
+/// Leaves out metadata that says something of operators or tensors by their numbers, where those are others now: what
+/// `model_control_dependencies` orders (LiteRT), and where `OfflineMemoryAllocation` puts tensors (TFLite Micro).
+fn drop_numbering(before: &Module, after: &mut Module, monitor: &mut dyn Monitor) {
+    let ops = |m: &Module| m.graphs().map(|(_, g)| g.ops().map(|(id, o)| (id, o.op().mnemonic())).collect::<Vec<_>>()).collect::<Vec<_>>();
+    let same_ops = ops(before) == ops(after);
+    let tensors = |m: &Module| m.graphs().map(|(_, g)| g.values().map(|(id, v)| (id, v.ty().clone())).collect()).collect::<Vec<Vec<_>>>();
+    let same_tensors = same_ops && tensors(before) == tensors(after);
+    after.metadata.retain(|entry| {
+        let (same, numbered) = match entry.name.as_str() {
+            "model_control_dependencies" => (same_ops, "operators"),
+            "OfflineMemoryAllocation" => (same_tensors, "tensors"),
+            _ => return true,
+        };
+        if !same {
+            let message = format!("metadata '{}' is left out: it numbers {numbered}, which are others now", entry.name);
+            monitor.report(Diagnostic::note("PAS008", message));
+        }
+        same
+    });
 }
 
 /// Runs one pass over a copy and verifies what it made.
@@ -169,6 +193,11 @@ fn panicked(spec: &PassSpec, payload: &(dyn std::any::Any + Send)) -> Diagnostic
     let message = message.unwrap_or_else(|| "no message".to_owned());
     Diagnostic::error("PAS004", format!("pass '{}' panicked: {message}", spec.name))
         .with_help("this is a bug of the pass, not of the model; the reproducer shows it again")
+}
+
+/// Whether a pass is at fault rather than the model, its data or its options.
+fn is_bug(diagnostics: &Diagnostics) -> bool {
+    diagnostics.0.iter().any(|d| ["PAS003", "PAS004", "PAS006"].contains(&d.code))
 }
 
 fn reproducer(module: &Module, pipeline: &Pipeline) -> Reproducer {

@@ -57,6 +57,10 @@ fn a_failing_pass_is_reproduced() {
         let pipeline = format!("fuse,test_faulty{{how = \"{how}\"}},dce");
         let failure = run(&pipeline, Settings::default()).0.expect_err("fails");
         assert_eq!(failure.diagnostics.0[0].code, code);
+        if how == "error" {
+            assert!(failure.reproducer.is_none(), "a refusal is no bug of the pass");
+            continue;
+        }
         let reproducer = failure.reproducer.expect("a pass is at fault");
         // The module as it was after the passes that worked, and the pipeline from the failing one on.
         let fused = run("fuse", Settings::default()).0.expect("works");
@@ -211,4 +215,21 @@ fn ten_thousand_operations() {
 fn a_rewrite_may_say_nothing() {
     let mut module = read(SOURCE);
     assert!(!rewrite_module("test", &mut module, &[], &mut Quiet).expect("nothing to do"));
+}
+
+#[test]
+fn metadata_that_numbers_what_changed_is_dropped() {
+    let mut module = read(SOURCE);
+    for name in ["model_control_dependencies", "OfflineMemoryAllocation", "other"] {
+        module.metadata.push(octet_ir::Metadata { name: name.into(), bytes: vec![1, 2, 3].into() });
+    }
+    let left = |pipeline: &str| {
+        let mut monitor = Silent::default();
+        let pipeline: Pipeline = pipeline.parse().expect("a pipeline");
+        let outcome = octet_passes::run(&module, &pipeline, &Settings::default(), &NoData, &mut monitor).expect("works");
+        let names: Vec<String> = outcome.module.metadata.iter().map(|m| m.name.clone()).collect();
+        (names, monitor.0.0.iter().filter(|d| d.code == "PAS008").count())
+    };
+    assert_eq!(left("fuse"), (vec!["other".to_owned()], 2));
+    assert_eq!(left("dce").1, 0, "nothing changed");
 }
