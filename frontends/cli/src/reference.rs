@@ -7,6 +7,11 @@ use clap::{Arg, ArgAction, Command};
 use crate::args::command;
 use crate::exit::Exit;
 
+/// What bounds memory whatever a file declares.
+const LIMITS: &str = "\n## Limits\n\n\
+    The tensors of one graph may take 4 GiB when a model runs (`run`, `compare`, calibration); a model that needs more is refused with `EVL006`.\n\
+    A sparse constant may be 2 GiB when it is unpacked. What is no regular file (a pipe, a device) is read up to 2 GiB.\n";
+
 /// Everything that `docs/cli.md` says: each command with its arguments, and the exit codes.
 pub fn reference() -> String {
     let mut root = command();
@@ -19,6 +24,7 @@ pub fn reference() -> String {
     for (exit, meaning) in Exit::ALL {
         let _ = writeln!(out, "| {} | {meaning} |", exit.code());
     }
+    out.push_str(LIMITS);
     out.push_str("\n## What every command takes\n\n| argument | meaning |\n|---|---|\n");
     for arg in root.get_arguments().filter(|a| a.is_global_set()) {
         let _ = argument(arg, &mut out);

@@ -27,17 +27,45 @@ pub fn map_file(path: &Path) -> Result<Bytes, Diagnostic> {
             return Ok(Bytes::from_owner(map));
         }
     }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(|e| failed(&e))?;
-    Ok(bytes.into())
+    read_capped(&mut file, path).map(Bytes::from)
 }
 
 /// The bytes of a small file.
 pub fn read_file(path: &Path) -> Result<Vec<u8>, Diagnostic> {
-    std::fs::read(path).map_err(|e| cannot_read(path, &e))
+    let mut file = File::open(path).map_err(|e| cannot_read(path, &e))?;
+    read_capped(&mut file, path)
+}
+
+/// Most bytes that are read into memory: a device or a pipe may never end.
+const MOST: u64 = 1 << 31;
+
+fn read_capped(from: &mut dyn Read, path: &Path) -> Result<Vec<u8>, Diagnostic> {
+    read_at_most(from, MOST, path)
+}
+
+fn read_at_most(from: &mut dyn Read, most: u64, path: &Path) -> Result<Vec<u8>, Diagnostic> {
+    let mut bytes = Vec::new();
+    let read = from.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| cannot_read(path, &e))?;
+    if u64::try_from(read).is_ok_and(|read| read <= most) {
+        return Ok(bytes);
+    }
+    Err(Diagnostic::error("DAT001", format!("it does not end within {most} bytes")).in_file(path.display().to_string()))
 }
 
 /// `DAT001` for this file.
 pub(crate) fn cannot_read(path: &Path, error: &std::io::Error) -> Diagnostic {
     Diagnostic::error("DAT001", format!("cannot read: {error}")).in_file(path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_ends_is_refused() {
+        let path = Path::new("endless");
+        let error = read_at_most(&mut std::io::repeat(0), 1 << 16, path).unwrap_err();
+        assert_eq!(error.code, "DAT001");
+        assert_eq!(read_at_most(&mut std::io::repeat(7).take(1 << 16), 1 << 16, path).map(|b| b.len()), Ok(1 << 16));
+    }
 }

@@ -225,6 +225,9 @@ impl Source {
                     (1, if input.shape.len() == 3 { tail.into_iter().take(2).collect() } else { tail })
                 }
             };
+            if tail.contains(&0) {
+                return Err(at(Diagnostic::error("DAT011", format!("one sample is {}: it has no elements", npy::shown(&tail)))));
+            }
             let shape = shape.get_or_insert_with(|| tail.clone());
             if *shape != tail {
                 let message = format!("one sample is {}, those before are {}", npy::shown(&tail), npy::shown(shape));
@@ -241,7 +244,8 @@ impl Source {
             chunks.push(Chunk { rows, part, plan });
         }
         let batch = if input.shape.first().copied().flatten().is_some() { input.batch.max(1) } else { 1 };
-        let rows: usize = chunks.iter().map(|c| c.rows).fold(0, usize::saturating_add);
+        let rows = chunks.iter().try_fold(0usize, |rows, chunk| rows.checked_add(chunk.rows));
+        let rows = rows.ok_or_else(|| Diagnostic::error("DAT011", "the number of samples overflows").in_file(origin))?;
         if !rows.is_multiple_of(batch) {
             let message = format!("{rows} along the outermost axis do not fill whole inputs '{}' of {}", input.name, input.shown_shape());
             return Err(Diagnostic::error("DAT011", message).in_file(origin));

@@ -190,6 +190,14 @@ fn bad_arrays_have_codes() {
 }
 
 #[test]
+fn samples_without_elements_are_refused() {
+    let none = vec![input("image", ElementType::F32, &[1, 0])];
+    let empty = |rows: usize| Tensor { elem: ElementType::F32, shape: vec![rows, 0], bytes: vec![] };
+    assert_eq!(code_of(none.clone(), "a.npy", |p| npy(p, &empty(1 << 62))), "DAT011");
+    assert_eq!(code_of(none, "a.npy", |p| npy(p, &empty(3))), "DAT011");
+}
+
+#[test]
 fn truncated_files_have_codes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("whole.npy");
