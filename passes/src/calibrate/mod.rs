@@ -11,7 +11,7 @@ mod method;
 mod run;
 mod statistics;
 
-use octet_ir::{Attr, Diagnostic, Diagnostics, EntityId, Graph, Module, Patch, Range, SourceLocation, ValueId, from_attr};
+use octet_ir::{Attr, Diagnostic, Diagnostics, EntityId, Graph, GraphId, Module, Patch, Range, SourceLocation, ValueId, from_attr};
 use octet_plugin::{Options, Pass, PassContext};
 use serde::Deserialize;
 
@@ -58,10 +58,14 @@ impl Pass for Calibrate {
             return Err(Diagnostic::error("CAL004", "there is no sample to calibrate with").in_file(data.origin()).into());
         }
         let first = gather(module, data.as_ref(), Gather::Extremes, context.threads, context.observer)?;
+        let mut positions: Option<(GraphId, Vec<usize>)> = None;
         for &(sample, graph, value) in &first.unsound {
+            // They come graph by graph.
+            let known = positions.take().filter(|(known, _)| *known == graph);
+            let (_, positions) = positions.insert(known.unwrap_or_else(|| (graph, module.graph(graph).op_positions())));
             let message =
                 format!("tensor '{}' holds NaN or infinity for sample {sample}: it gets no range", module.graph(graph).value_name(value));
-            context.observer.report(Diagnostic::warning("CAL005", message).at(at(module.graph(graph), value)));
+            context.observer.report(Diagnostic::warning("CAL005", message).at(at(module.graph(graph), positions, value)));
         }
         let bounds = bounds(&first);
         let second = if self.method.needs_histogram() {
@@ -103,10 +107,7 @@ fn bounds(gathered: &Gathered) -> Vec<Vec<Option<Bounds>>> {
     gathered.extremes.iter().map(|graph| graph.iter().map(statistics::Extremes::bounds).collect()).collect()
 }
 
-fn at(graph: &Graph, value: ValueId) -> SourceLocation {
-    let op = graph.producer(value).and_then(|(id, op)| {
-        let index = graph.ops().position(|(other, _)| other == id)?;
-        Some((index, op.op().mnemonic().to_owned()))
-    });
+fn at(graph: &Graph, positions: &[usize], value: ValueId) -> SourceLocation {
+    let op = graph.producer(value).and_then(|(id, op)| Some((*positions.get(id.index())?, op.op().mnemonic().to_owned())));
     SourceLocation { graph: Some(graph.name().to_owned()), op, tensor: Some(graph.value_name(value)), ..SourceLocation::default() }
 }

@@ -48,7 +48,7 @@ pub(super) fn gather(
     let mut interpreter = Interpreter::new(module, octet_eval::Options::default())?;
     feed.prepare(&mut interpreter)?;
     let total = data.samples();
-    let (workers, deal) = if is_stateful(module) { (1, total.max(1)) } else { (threads.max(1).min(total.div_ceil(DEAL).max(1)), DEAL) };
+    let (workers, deal) = if is_stateful(module) { (1, DEAL) } else { (threads.max(1).min(total.div_ceil(DEAL).max(1)), DEAL) };
     let deal = deal.next_multiple_of(feed.batch);
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let job = Job { module, data, what, feed: &feed, deal, next: &next, stop: &stop };

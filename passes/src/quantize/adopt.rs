@@ -110,7 +110,7 @@ fn adopt_fake_quant(
             "a FAKE_QUANT of {} bits from {} to {} stays: only 8 bits and a proper range are adopted",
             fake.num_bits, fake.min, fake.max
         );
-        context.observer.report(Diagnostic::warning("QNT030", message).at(super::report::at_value(graph, result)));
+        context.observer.report(Diagnostic::warning("QNT030", message).at(super::report::at_value(graph, &graph.op_positions(), result)));
         return None;
     };
     annotate(module, graph, op_id, source, result, &quant, context)
@@ -172,7 +172,11 @@ fn annotate(
         }
         Some(_) => {
             let message = format!("'{}' was trained with two quantizations; the first one is kept", graph.value_name(source));
-            context.observer.report(Diagnostic::warning("QNT031", message).at(super::report::at_value(graph, result)));
+            context.observer.report(Diagnostic::warning("QNT031", message).at(super::report::at_value(
+                graph,
+                &graph.op_positions(),
+                result,
+            )));
             patch.replace(result, source);
         }
     }

@@ -33,6 +33,7 @@ pub(super) fn materialise(module: &mut Module, solution: &Solution, io: Io, repo
             constants: BTreeMap::new(),
             errors: &mut errors,
             report,
+            positions: graph.op_positions(),
         };
         rewrite.run();
         patches.push((id, rewrite.patch));
@@ -63,6 +64,7 @@ pub(super) struct Rewrite<'a> {
     constants: BTreeMap<(ValueId, String), ValueId>,
     errors: &'a mut Diagnostics,
     pub(super) report: &'a mut Report,
+    positions: Vec<usize>,
 }
 
 impl Rewrite<'_> {
@@ -77,6 +79,11 @@ impl Rewrite<'_> {
             }
         }
         self.outputs();
+    }
+
+    /// Where a value stands, for messages.
+    pub(super) fn at(&self, value: ValueId) -> octet_ir::SourceLocation {
+        at_value(self.graph, &self.positions, value)
     }
 
     pub(super) fn width(&self) -> Width {
@@ -113,7 +120,8 @@ impl Rewrite<'_> {
     fn no_border(&mut self, value: ValueId, what: &str) {
         let message = format!("{what} '{}' cannot be {}: it has no range", self.graph.value_name(value), self.io.elem());
         let help = "calibrate with data that reaches it, or keep float32 inputs and outputs";
-        self.errors.push(Diagnostic::error("QNT005", message).at(at_value(self.graph, value)).with_help(help));
+        let place = self.at(value);
+        self.errors.push(Diagnostic::error("QNT005", message).at(place).with_help(help));
     }
 
     /// The type of an activation with these parameters.
@@ -249,7 +257,8 @@ impl Rewrite<'_> {
                 let raised = weights::make_room_for_bias(&mut scales, &bias, scale);
                 if raised > 0 {
                     let message = format!("{raised} channels have filters coarser than their range asks for, so that the int32 bias fits");
-                    self.report.notes.push(Diagnostic::note("QNT020", message).at(at_value(self.graph, op.results()[0])));
+                    let place = self.at(op.results()[0]);
+                    self.report.notes.push(Diagnostic::note("QNT020", message).at(place));
                 }
             }
         }

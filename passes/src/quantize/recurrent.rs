@@ -11,7 +11,6 @@ use super::choose::Goal;
 use super::materialise::Rewrite;
 use super::options::Runtime;
 use super::params::{Bounds, Params, Width, quantize_elements, symmetric_scale};
-use super::report::at_value;
 use super::solve::constant_bounds;
 use super::weights;
 
@@ -89,7 +88,8 @@ pub(super) fn materialise(rewrite: &mut Rewrite<'_>, op_id: OpId, op: &Operation
         Op::Svdf(o) => {
             if o.activation == Activation::Relu && output_params.zero_point != -128 {
                 let message = "the int8 kernel's RELU is the lower end of the output's range, which other tensors widen below 0";
-                rewrite.report.notes.push(Diagnostic::warning("QNT021", message).at(at_value(rewrite.graph, output)));
+                let place = rewrite.at(output);
+                rewrite.report.notes.push(Diagnostic::warning("QNT021", message).at(place));
             }
             quantize_svdf(rewrite, op_id, op, input_params);
         }

@@ -154,10 +154,10 @@ impl Report {
     }
 }
 
-/// Where a value stands, for messages.
-pub(super) fn at_value(graph: &Graph, value: octet_ir::ValueId) -> SourceLocation {
+/// Where a value stands, for messages, given where operations stand ([`Graph::op_positions`]).
+pub(super) fn at_value(graph: &Graph, positions: &[usize], value: octet_ir::ValueId) -> SourceLocation {
     let op = graph.producer(value).map(|(id, op)| {
-        let index = graph.ops().position(|(other, _)| other == id).unwrap_or(id.index());
+        let index = positions.get(id.index()).copied().unwrap_or(id.index());
         (index, op.op().mnemonic().to_owned())
     });
     SourceLocation { graph: Some(graph.name().to_owned()), op, tensor: Some(graph.value_name(value)), ..SourceLocation::default() }

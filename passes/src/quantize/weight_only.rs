@@ -41,11 +41,14 @@ pub(super) fn dynamic_range(
         let message = "TFLite Micro has no kernels with int8 weights and float activations";
         return Err(Diagnostic::error("QNT007", message).with_help("use int8 or int8-only, or runtime = litert").into());
     }
+    let readers = constant_users(module);
     let all = weight_count(module);
     for id in module.graph_ids() {
-        let mut lengths = BTreeSet::new();
+        // Patches replace weights: operations stay where they are.
+        let positions = module.graph(id).op_positions();
+        let mut known = Known { all, readers: &readers, positions: &positions, lengths: BTreeSet::new() };
         for op_id in module.graph(id).op_ids() {
-            let patch = weights_of(module, id, op_id, all, &mut lengths, report);
+            let patch = weights_of(module, id, op_id, &mut known, report);
             if let Some(patch) = patch {
                 if !may(module.graph(id).op(op_id).op().mnemonic()) {
                     return Ok(());
@@ -72,6 +75,32 @@ pub(super) fn plain_floats(module: &mut Module) -> Result<(), Diagnostics> {
     Ok(())
 }
 
+/// What the decisions on an operation's weights need to know of the rest.
+struct Known<'a> {
+    /// Elements of all weights that could be quantized.
+    all: usize,
+    /// Values that hold each constant's bytes, by its id.
+    readers: &'a [usize],
+    /// Where each operation of the graph stands.
+    positions: &'a [usize],
+    /// Lengths of the vectors of zero points that are written already.
+    lengths: BTreeSet<usize>,
+}
+
+/// How many values hold the bytes of each constant, by its id.
+fn constant_users(module: &Module) -> Vec<usize> {
+    let mut users = Vec::new();
+    for (_, value) in module.graphs().flat_map(|(_, g)| g.values()) {
+        if let ValueDef::Constant(bytes) = value.def() {
+            if users.len() <= bytes.index() {
+                users.resize(bytes.index() + 1, 0);
+            }
+            users[bytes.index()] += 1;
+        }
+    }
+    users
+}
+
 /// Elements of all float weights that kernels take in int8.
 fn weight_count(module: &Module) -> usize {
     let of_op = |graph: &Graph, op: &Operation| -> usize {
@@ -89,10 +118,10 @@ fn apply(patch: Patch, module: &mut Module, id: GraphId) -> Result<(), Diagnosti
     patch.apply(module, id).map(drop).map_err(refused)
 }
 
-fn describe(graph: &Graph, op_id: OpId, op: &Operation, status: Status, reason: Option<String>) -> OpReport {
+fn describe(graph: &Graph, index: usize, op: &Operation, status: Status, reason: Option<String>) -> OpReport {
     OpReport {
         graph: graph.name().to_owned(),
-        index: graph.ops().position(|(id, _)| id == op_id).unwrap_or(op_id.index()),
+        index,
         name: op.op().mnemonic().to_uppercase(),
         tensor: op.results().first().map(|&r| graph.value_name(r)),
         status,
@@ -101,25 +130,26 @@ fn describe(graph: &Graph, op_id: OpId, op: &Operation, status: Status, reason: 
 }
 
 /// Quantizes all weights of an operation, or none: the kernels take no mixture.
-fn weights_of(module: &Module, id: GraphId, op_id: OpId, all: usize, lengths: &mut BTreeSet<usize>, report: &mut Report) -> Option<Patch> {
+fn weights_of(module: &Module, id: GraphId, op_id: OpId, known: &mut Known<'_>, report: &mut Report) -> Option<Patch> {
     let graph = module.graph(id);
     let op = graph.get_op(op_id)?;
+    let index = known.positions.get(op_id.index()).copied().unwrap_or(op_id.index());
     let slots: Vec<(HybridWeight, ValueId)> =
         hybrid_weights(op.op()).into_iter().filter_map(|w| Some((w, op.operand(w.operand)?))).collect();
     let float = slots.iter().all(|(_, v)| graph.ty(*v).elem == ElementType::F32)
         && op.results().iter().all(|r| graph.ty(*r).elem == ElementType::F32);
     if slots.is_empty() || !float {
-        report.ops.push(describe(graph, op_id, op, Status::Unchanged, None));
+        report.ops.push(describe(graph, index, op, Status::Unchanged, None));
         return None;
     }
-    match plan_weights(module, graph, op_id, &slots, all, lengths) {
+    match plan_weights(module, graph, op_id, &slots, known) {
         Ok(plan) => {
-            report.ops.push(describe(graph, op_id, op, Status::Weights, None));
-            Some(write_weights(graph, op_id, op, plan, lengths, report))
+            report.ops.push(describe(graph, index, op, Status::Weights, None));
+            Some(write_weights(graph, op_id, op, plan, &mut known.lengths, report))
         }
         Err(why) => {
             let message = format!("{} keeps its float weights: {why}", op.op().mnemonic().to_uppercase());
-            let described = describe(graph, op_id, op, Status::Float, Some(why));
+            let described = describe(graph, index, op, Status::Float, Some(why));
             report.notes.push(Diagnostic::note("QNT040", message).at(described.location()));
             report.ops.push(described);
             None
@@ -140,8 +170,7 @@ fn plan_weights(
     graph: &Graph,
     op_id: OpId,
     slots: &[(HybridWeight, ValueId)],
-    all: usize,
-    lengths: &BTreeSet<usize>,
+    known: &Known<'_>,
 ) -> Result<Vec<PlannedWeight>, String> {
     let mut planned = Vec::with_capacity(slots.len());
     let (mut saved, mut cost) = (0usize, 0usize);
@@ -152,14 +181,14 @@ fn plan_weights(
         if values.is_empty() || !values.iter().all(|v| v.is_finite()) {
             return Err(format!("weight '{name}' holds NaN or infinity, or nothing"));
         }
-        if let Some(other) = other_reader(module, graph, op_id, slot.operand, value) {
+        if let Some(other) = other_reader(known.readers, graph, op_id, slot.operand, value) {
             return Err(format!("weight '{name}' is read by {other} too, which needs it in float"));
         }
         let dims = graph.ty(value).shape.dims();
         let per_axis = weights::filter_scales(&values, dims, slot.axis);
         let per_tensor = weights::filter_scales(&values, dims, None);
         let price = |scales: &[f32]| {
-            let zero_points = if lengths.contains(&scales.len()) { 0 } else { 8 * scales.len() + 8 };
+            let zero_points = if known.lengths.contains(&scales.len()) { 0 } else { 8 * scales.len() + 8 };
             4 * scales.len() + PARAMETERS + zero_points
         };
         let gain = 3 * values.len();
@@ -169,8 +198,11 @@ fn plan_weights(
         planned.push(PlannedWeight { slot, value, values, scales });
     }
     let elements: usize = planned.iter().map(|p| p.values.len()).sum();
-    if elements < FEW && elements < all / HARDLY {
-        return Err(format!("its {elements} weights are hardly any of the model's {all}, and int8 would round its activations too"));
+    if elements < FEW && elements < known.all / HARDLY {
+        return Err(format!(
+            "its {elements} weights are hardly any of the model's {}, and int8 would round its activations too",
+            known.all
+        ));
     }
     if saved <= cost {
         return Err(format!("int8 would save {saved} bytes on {elements} weights and cost {cost} for their quantization parameters"));
@@ -179,7 +211,7 @@ fn plan_weights(
 }
 
 /// Another reader of a weight's bytes.
-fn other_reader(module: &Module, graph: &Graph, op_id: OpId, operand: usize, value: ValueId) -> Option<String> {
+fn other_reader(readers: &[usize], graph: &Graph, op_id: OpId, operand: usize, value: ValueId) -> Option<String> {
     let own = Use::Operand { op: op_id, operand };
     let mut uses = graph.value(value).uses().iter().filter(|u| **u != own);
     if let Some(user) = uses.next() {
@@ -189,7 +221,8 @@ fn other_reader(module: &Module, graph: &Graph, op_id: OpId, operand: usize, val
         });
     }
     let ValueDef::Constant(bytes) = graph.value(value).def() else { return None };
-    let shared = module.graphs().flat_map(|(_, g)| g.values()).filter(|(_, v)| v.def() == ValueDef::Constant(bytes)).count() > 1;
+    // A constant that is newer than the count is one that a weight was replaced with.
+    let shared = readers.get(bytes.index()).is_some_and(|count| *count > 1);
     shared.then(|| "another tensor of the same bytes".to_owned())
 }
 
@@ -260,7 +293,7 @@ pub(super) fn float16(module: &mut Module, report: &mut Report, may: &mut dyn Fn
             apply(patch, module, id)?;
         }
         let graph = module.graph(id);
-        report.ops.extend(graph.ops().map(|(op_id, op)| describe(graph, op_id, op, Status::Unchanged, None)));
+        report.ops.extend(graph.ops().enumerate().map(|(index, (_, op))| describe(graph, index, op, Status::Unchanged, None)));
     }
     Ok(())
 }
@@ -268,11 +301,12 @@ pub(super) fn float16(module: &mut Module, report: &mut Report, may: &mut dyn Fn
 fn halve(module: &Module, id: GraphId, report: &mut Report) -> Patch {
     let graph = module.graph(id);
     let mut patch = Patch::at_start(graph);
+    let positions = graph.op_positions();
     for (value, info) in graph.values().filter(|(_, v)| v.ty().elem == ElementType::F32 && !v.uses().is_empty()) {
         let Some(constant) = module.constant_of(graph, value) else { continue };
         let values = constant.to_f32();
         let (saved, name) = (2 * values.len(), graph.value_name(value));
-        let note = |message: String| Diagnostic::note("QNT041", message).at(at_value(graph, value));
+        let note = |message: String| Diagnostic::note("QNT041", message).at(at_value(graph, &positions, value));
         if info.is_output() {
             report.notes.push(note(format!("constant '{name}' stays float32: it is an output")));
             continue;
@@ -284,7 +318,7 @@ fn halve(module: &Module, id: GraphId, report: &mut Report) -> Patch {
         let halves: Vec<f16> = values.iter().map(|&v| f16::from_f32(v)).collect();
         if let Some((v, _)) = values.iter().zip(&halves).find(|(v, h)| v.is_finite() && h.is_infinite()) {
             let message = format!("constant '{name}' stays float32: {v} is beyond float16");
-            report.notes.push(Diagnostic::warning("QNT042", message).at(at_value(graph, value)));
+            report.notes.push(Diagnostic::warning("QNT042", message).at(at_value(graph, &positions, value)));
             continue;
         }
         let bytes: Vec<u8> = halves.iter().flat_map(|h| h.to_le_bytes()).collect();

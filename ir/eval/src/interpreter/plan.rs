@@ -73,9 +73,8 @@ pub(super) fn byte_len(ty: &Type) -> Option<usize> {
     }
 }
 
-/// The place of an op, for messages.
-pub(super) fn location(graph: &Graph, op: OpId) -> SourceLocation {
-    let index = graph.ops().position(|(id, _)| id == op).unwrap_or(0);
+/// The place of an op, which is number `index` in execution order, for messages.
+pub(super) fn location(graph: &Graph, op: OpId, index: usize) -> SourceLocation {
     let operation = graph.op(op);
     let name = graph.name();
     SourceLocation {
@@ -224,7 +223,7 @@ impl Plan {
                 step.action = Action::Control;
             }
             match results {
-                Err(error) => errors.push(error.at(location(graph, op))),
+                Err(error) => errors.push(error.at(location(graph, op, steps.len()))),
                 Ok(None) => {}
                 Ok(Some(results)) if is_control(operation.op()) => {
                     for (value, ty) in step.results.iter().zip(results) {
@@ -244,7 +243,7 @@ impl Plan {
                             step.action = Action::Kernel(kernel);
                         }
                         Err(PrepareError::NeedsValue(_)) => {}
-                        Err(PrepareError::Refused(error)) => errors.push(error.at(location(graph, op))),
+                        Err(PrepareError::Refused(error)) => errors.push(error.at(location(graph, op, steps.len()))),
                     }
                     for (value, ty) in step.results.iter().zip(results) {
                         types[*value] = Some(ty);

@@ -277,7 +277,7 @@ impl Interpreter {
             };
             result.map_err(|error| {
                 // What a called graph reports keeps its own place.
-                if error.location.op.is_some() { error } else { error.at(location(program.module.graph(id), step.op)) }
+                if error.location.op.is_some() { error } else { error.at(location(program.module.graph(id), step.op, index)) }
             })?;
             if observer.is_some() {
                 for &value in &step.results {
