@@ -1,8 +1,11 @@
 //! Calibration over data in memory: ranges, their independence of threads, and what is reported.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use octet_ir::{Diagnostic, ElementType, Module, Range, text};
 use octet_passes::{Outcome, Pipeline, Settings, Silent};
-use octet_plugin::{DataSource, Dataset, Samples, Tensor};
+use octet_plugin::{DataSource, Dataset, SampleStream, Samples, Tensor};
 
 /// One array of `f32` samples for the only input.
 struct Memory {
@@ -173,4 +176,55 @@ fn data_that_does_not_fit_is_refused() {
     let fits = Memory { shape: vec![3, 4], values: vec![3.0; 12] };
     let ranged = run(&module, &fits, "min-max", 1).0.expect("runs").module;
     assert_eq!(range_of(&ranged, "x"), Some(Range::new(3.0, 3.0)), "new data replaces an old range");
+}
+
+/// A set that notes how many samples were asked for at once.
+struct Watched(Memory, Arc<AtomicUsize>);
+
+struct WatchedStream(Box<dyn SampleStream>, Arc<AtomicUsize>);
+
+impl DataSource for Watched {
+    fn open(&self, name: &str) -> Result<Dataset, Diagnostic> {
+        self.0.open(name)
+    }
+
+    fn stream(&self, name: &str) -> Result<Box<dyn SampleStream>, Diagnostic> {
+        Ok(Box::new(WatchedStream(self.0.stream(name)?, Arc::clone(&self.1))))
+    }
+}
+
+impl SampleStream for WatchedStream {
+    fn origin(&self) -> &str {
+        self.0.origin()
+    }
+    fn samples(&self) -> usize {
+        self.0.samples()
+    }
+    fn columns(&self) -> &[octet_plugin::Column] {
+        self.0.columns()
+    }
+    fn read(&self, column: usize, range: std::ops::Range<usize>) -> Result<Tensor, Diagnostic> {
+        self.1.fetch_max(range.len(), Ordering::Relaxed);
+        self.0.read(column, range)
+    }
+}
+
+#[test]
+fn a_model_with_state_does_not_read_the_whole_set_at_once() {
+    let source = "octet.ir 1
+graph @main(%0: 1x2 f32 loc(\"x\")) {
+  %1 = variable : 1x4 f32 loc(\"state\")
+  %2 = const [1.0, 0.5] : 1x2 f32
+  %3 = const [1.0, 2.0, 3.0, 4.0] : 1x4 f32
+  %4 = svdf(%0, %2, %3, _, %1) : 1x1 f32 loc(\"y\")
+  return %4
+}
+";
+    let most = Arc::new(AtomicUsize::new(0));
+    let data = Watched(Memory { shape: vec![500, 2], values: noise(1000) }, Arc::clone(&most));
+    let module = text::parse(source, &Default::default()).expect("parses");
+    let pipeline: Pipeline = "calibrate{data = \"set\"}".parse().expect("a pipeline");
+    let settings = Settings { threads: 2, ..Settings::default() };
+    octet_passes::run(&module, &pipeline, &settings, &data, &mut Silent::default()).expect("runs");
+    assert!((1..=16).contains(&most.load(Ordering::Relaxed)), "{most:?} samples at once");
 }
