@@ -34,13 +34,15 @@ pub struct COptions {
     pub alignment: usize,
     /// Whether an output may lie over an input that is read no more, where the kernels allow it.
     pub overlap: bool,
+    /// Most bytes of the stack that kernels take for scratch memory; more than that lies in the arena.
+    pub stack: usize,
     /// Also write a program that runs the model on inputs of its own and compares the outputs.
     pub test: bool,
 }
 
 impl Default for COptions {
     fn default() -> Self {
-        Self { name: "model".into(), alignment: 16, overlap: true, test: false }
+        Self { name: "model".into(), alignment: 16, overlap: true, stack: 512, test: false }
     }
 }
 
@@ -50,7 +52,10 @@ impl Default for COptions {
 /// Every operation that generated code has no kernel for.
 pub fn write(module: &Module, options: &COptions, notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics> {
     let program = octet_loops::lower(module)?;
-    let plan = plan(&program, &PlanOptions { alignment: options.alignment, overlap: options.overlap, ..PlanOptions::default() });
+    let plan = plan(
+        &program,
+        &PlanOptions { alignment: options.alignment, overlap: options.overlap, stack: options.stack, ..PlanOptions::default() },
+    );
     let name = model::identifier(&options.name);
     let printed = Printed::new(&name, &program, &plan);
     let mut files = vec![
@@ -64,7 +69,10 @@ pub fn write(module: &Module, options: &COptions, notes: &mut Diagnostics) -> Re
     let gap = plan.size - plan.lower_bound;
     notes.push(Diagnostic::note(
         "CGN002",
-        format!("the arena takes {} bytes; the lower bound is {}, a gap of {gap}", plan.size, plan.lower_bound),
+        format!(
+            "the arena takes {} bytes; the lower bound is {}, a gap of {gap}; scratch memory takes {} of the stack",
+            plan.size, plan.lower_bound, plan.stack
+        ),
     ));
     Ok(files.into_iter().map(|(path, text)| Artifact { path: Some(path), bytes: text.into_bytes() }).collect())
 }

@@ -64,7 +64,9 @@ impl<'a> Printed<'a> {
                 let within = offset * b.elem.bytes();
                 let (base, at) = match (self.states.0[buffer], self.plan.offsets[buffer]) {
                     (Some(at), _) => ("model->state.bytes", at + within),
-                    (None, at) => ("model->arena", at.unwrap_or(0) + within),
+                    (None, Some(at)) => ("model->arena", at + within),
+                    (None, None) if self.plan.stack > 0 => ("scratch.bytes", within),
+                    (None, None) => ("model->arena", within),
                 };
                 format!("({} *)(void *)&{base}[{at}]", c_elem(b.elem))
             }
@@ -81,6 +83,8 @@ impl<'a> Printed<'a> {
         );
         let _ = writeln!(text, "#define {upper}_ARENA_SIZE {}", self.plan.size);
         let _ = writeln!(text, "#define {upper}_ARENA_LOWER_BOUND {}", self.plan.lower_bound);
+        let _ = writeln!(text, "\n/* Bytes of the stack that kernels take for scratch memory, besides their variables. */");
+        let _ = writeln!(text, "#define {upper}_STACK_SCRATCH {}", self.plan.stack);
         let _ = writeln!(text, "\n/* Memory for one model, aligned as its data need: {upper}_ARENA(arena); */");
         let size = self.plan.size.max(1);
         let _ = writeln!(text, "typedef union {{\n    int64_t align;\n    uint8_t bytes[{size}];\n}} {name}_arena;");
@@ -162,6 +166,9 @@ impl<'a> Printed<'a> {
             text.push_str("    memset(&model->state, 0, sizeof(model->state));\n");
         }
         let _ = writeln!(text, "}}\n\nvoid {name}_invoke({name}_model *model) {{");
+        if self.plan.stack > 0 {
+            let _ = writeln!(text, "    union {{\n        int64_t align;\n        uint8_t bytes[{}];\n    }} scratch;", self.plan.stack);
+        }
         if self.program.steps.is_empty() {
             text.push_str("    (void)model;\n");
         }

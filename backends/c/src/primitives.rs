@@ -159,28 +159,42 @@ const HIGH_PRODUCT_SMALL_DSP: &str = "
     return product;
 ";
 
-/// Four results at a time; `p` says which of them there are. `_u8` takes shifts to the right alone, on sums below 2^30: see `finish_layer`.
-const MVE_FINISH: &str = "static inline void store_4(int32x4_t rounded, int8_t *y, int32_t zero, int32_t low, int32_t high, mve_pred16_t p) {
-    const int32x4_t stored = vmaxq_s32(vminq_s32(vaddq_n_s32(rounded, zero), vdupq_n_s32(high)), vdupq_n_s32(low));
-    vstrbq_p_s32(y, stored, p);
+/// Four results at a time; `p` says which of them there are. `round_4_u8` takes shifts to the right alone, on sums below 2^30: see `finish_layer`.
+const MVE_FINISH: &str = "static inline int32x4_t clamp_4(int32x4_t rounded, int32_t zero, int32_t low, int32_t high) {
+    return vmaxq_s32(vminq_s32(vaddq_n_s32(rounded, zero), vdupq_n_s32(high)), vdupq_n_s32(low));
 }
 
-static inline void finish_4_u8(int32x4_t sums, const int32_t *mantissa, const uint8_t *shift, int8_t *y, int32_t zero, int32_t low, int32_t high,
-                               mve_pred16_t p) {
-    const int32x4_t right = vreinterpretq_s32_u32(vldrbq_z_u32(shift, p));
-    const int32x4_t product = vqrdmulhq_s32(sums, vldrwq_z_s32(mantissa, p));
-    const int32x4_t rounded = vrshlq_s32(vaddq_s32(product, vshrq_n_s32(product, 31)), vnegq_s32(right));
-    store_4(rounded, y, zero, low, high, p);
+static inline void store_4(int32x4_t rounded, int8_t *y, int32_t zero, int32_t low, int32_t high, mve_pred16_t p) {
+    vstrbq_p_s32(y, clamp_4(rounded, zero, low, high), p);
 }
 
-static inline void finish_4_i8(int32x4_t sums, const int32_t *mantissa, const int8_t *shift, int8_t *y, int32_t zero, int32_t low, int32_t high,
-                               mve_pred16_t p) {
-    const int32x4_t both = vldrbq_z_s32(shift, p);
-    const int32x4_t left = vmaxq_s32(both, vdupq_n_s32(0));
-    const int32x4_t right = vminq_s32(both, vdupq_n_s32(0));
-    const int32x4_t product = vqrdmulhq_s32(vshlq_s32(sums, left), vldrwq_z_s32(mantissa, p));
+static inline int32x4_t round_4_u8(int32x4_t sums, int32x4_t mantissa, int32x4_t shift) {
+    const int32x4_t product = vqrdmulhq_s32(sums, mantissa);
+    return vrshlq_s32(vaddq_s32(product, vshrq_n_s32(product, 31)), vnegq_s32(shift));
+}
+
+static inline int32x4_t shifts_u8(const uint8_t *shift) {
+    return vreinterpretq_s32_u32(vldrbq_u32(shift));
+}
+
+static inline int32x4_t shift_4_u8(const uint8_t *shift, mve_pred16_t p) {
+    return vreinterpretq_s32_u32(vldrbq_z_u32(shift, p));
+}
+
+static inline int32x4_t round_4_i8(int32x4_t sums, int32x4_t mantissa, int32x4_t shift) {
+    const int32x4_t left = vmaxq_s32(shift, vdupq_n_s32(0));
+    const int32x4_t right = vminq_s32(shift, vdupq_n_s32(0));
+    const int32x4_t product = vqrdmulhq_s32(vshlq_s32(sums, left), mantissa);
     const int32x4_t fix = vshrq_n_s32(vandq_s32(product, right), 31);
-    store_4(vrshlq_s32(vqaddq_s32(product, fix), right), y, zero, low, high, p);
+    return vrshlq_s32(vqaddq_s32(product, fix), right);
+}
+
+static inline int32x4_t shifts_i8(const int8_t *shift) {
+    return vldrbq_s32(shift);
+}
+
+static inline int32x4_t shift_4_i8(const int8_t *shift, mve_pred16_t p) {
+    return vldrbq_z_s32(shift, p);
 }
 ";
 
@@ -257,63 +271,94 @@ static inline int32x4_t requantize_4(int32x4_t x, int32_t mantissa, int32_t shif
 ";
 
 const COLUMNS_MVE: &str = "
-    for (int32_t c = 0; c < co; c += 4) {
-        const mve_pred16_t four = vctp32q((uint32_t)(co - c));
-        const int32_t last = min_i32(co - c, 4) - 1;
-        int32_t first[4];
-        int32_t second[4];
-        dot_2x2_mve(x, k, &w[c * k], min_i32(last, 1) * k, k, first, second);
-        dot_2x2_mve(x, k, &w[(c + min_i32(last, 2)) * k], (last - min_i32(last, 2)) * k, k, &first[2], &second[2]);
-        const int32x4_t start = vldrwq_z_s32(&bias[c], four);
-        finish_4_@S@(vaddq_s32(vldrwq_s32(first), start), &mantissa[c], &shift[c], &y[c], zero, low, high, four);
-        finish_4_@S@(vaddq_s32(vldrwq_s32(second), start), &mantissa[c], &shift[c], &y[c + distance], zero, low, high, four);
+    int32_t first[4];
+    int32_t second[4];
+    for (; co >= 4; co -= 4) {
+        dot_2x2_mve(x, k, w, k, k, first, second);
+        w += 2 * k;
+        dot_2x2_mve(x, k, w, k, k, &first[2], &second[2]);
+        w += 2 * k;
+        const int32x4_t start = vldrwq_s32(bias);
+        const int32x4_t factors = vldrwq_s32(mantissa);
+        const int32x4_t shifts = shifts_@S@(shift);
+        vstrbq_s32(y, clamp_4(round_4_@S@(vaddq_s32(vldrwq_s32(first), start), factors, shifts), zero, low, high));
+        vstrbq_s32(&y[distance], clamp_4(round_4_@S@(vaddq_s32(vldrwq_s32(second), start), factors, shifts), zero, low, high));
+        bias += 4;
+        mantissa += 4;
+        shift += 4;
+        y += 4;
+    }
+    if (co > 0) {
+        /* The last filter stands for those that are not there. */
+        const mve_pred16_t some = vctp32q((uint32_t)co);
+        const int32_t last = co - 1;
+        const int32_t third = min_i32(last, 2);
+        dot_2x2_mve(x, k, w, min_i32(last, 1) * k, k, first, second);
+        dot_2x2_mve(x, k, &w[third * k], (last - third) * k, k, &first[2], &second[2]);
+        const int32x4_t start = vldrwq_z_s32(bias, some);
+        const int32x4_t factors = vldrwq_z_s32(mantissa, some);
+        const int32x4_t shifts = shift_4_@S@(shift, some);
+        store_4(round_4_@S@(vaddq_s32(vldrwq_s32(first), start), factors, shifts), y, zero, low, high, some);
+        store_4(round_4_@S@(vaddq_s32(vldrwq_s32(second), start), factors, shifts), &y[distance], zero, low, high, some);
     }
 ";
 
 const COLUMN_MVE: &str = "
-    for (int32_t c = 0; c < co; c += 4) {
-        const mve_pred16_t four = vctp32q((uint32_t)(co - c));
-        const int32_t last = min_i32(co - c, 4) - 1;
-        int32_t sums[4];
-        dot_1x2_mve(x, &w[c * k], min_i32(last, 1) * k, k, sums);
-        dot_1x2_mve(x, &w[(c + min_i32(last, 2)) * k], (last - min_i32(last, 2)) * k, k, &sums[2]);
-        finish_4_@S@(vaddq_s32(vldrwq_s32(sums), vldrwq_z_s32(&bias[c], four)), &mantissa[c], &shift[c], &y[c], zero, low, high, four);
+    int32_t sums[4];
+    while (co > 0) {
+        const mve_pred16_t four = vctp32q((uint32_t)co);
+        const int32_t last = min_i32(co, 4) - 1;
+        const int32_t third = min_i32(last, 2);
+        dot_1x2_mve(x, w, min_i32(last, 1) * k, k, sums);
+        dot_1x2_mve(x, &w[third * k], (last - third) * k, k, &sums[2]);
+        const int32x4_t total = vaddq_s32(vldrwq_s32(sums), vldrwq_z_s32(bias, four));
+        store_4(round_4_@S@(total, vldrwq_z_s32(mantissa, four), shift_4_@S@(shift, four)), y, zero, low, high, four);
+        w += 4 * k;
+        bias += 4;
+        mantissa += 4;
+        shift += 4;
+        y += 4;
+        co -= 4;
     }
 ";
 
 const DEPTHWISE_PIXEL_MVE: &str = "
     if (multiplier == 1) {
-        for (int32_t c = 0; c < co; c += 4) {
-            const mve_pred16_t four = vctp32q((uint32_t)(co - c));
-            int32x4_t sums = vldrwq_z_s32(&bias[c], four);
+        const int32x4_t minus = vdupq_n_s32(-zero);
+        int32_t c = 0;
+        for (; c + 4 <= co; c += 4) {
+            int32x4_t sums = vldrwq_s32(&bias[c]);
             const int8_t *u = &x[c];
             const int8_t *v = &w[c];
-            const int32x4_t minus = vdupq_n_s32(-zero);
             for (int32_t rows = kh; rows > 0; rows--) {
                 const int8_t *u1 = u;
                 const int8_t *v1 = v;
-                if (co - c >= 4) {
-                    for (int32_t taps = kw; taps > 0; taps--) {
-                        sums = vaddq_s32(sums, vmulq_s32(vaddq_s32(vldrbq_s32(u1), minus), vldrbq_s32(v1)));
-                        u1 += tap;
-                        v1 += co;
-                    }
-                } else {
-                    for (int32_t taps = kw; taps > 0; taps--) {
-                        sums = vaddq_s32(sums, vmulq_s32(vaddq_s32(vldrbq_z_s32(u1, four), minus), vldrbq_z_s32(v1, four)));
-                        u1 += tap;
-                        v1 += co;
-                    }
+                for (int32_t taps = kw; taps > 0; taps--) {
+                    sums = vaddq_s32(sums, vmulq_s32(vaddq_s32(vldrbq_s32(u1), minus), vldrbq_s32(v1)));
+                    u1 += tap;
+                    v1 += co;
                 }
                 u += row;
                 v += filter_row;
             }
-            finish_4_@S@(sums, &mantissa[c], &shift[c], &y[c], output, low, high, four);
+            vstrbq_s32(&y[c], clamp_4(round_4_@S@(sums, vldrwq_s32(&mantissa[c]), shifts_@S@(&shift[c])), output, low, high));
+        }
+        if (c < co) {
+            const mve_pred16_t some = vctp32q((uint32_t)(co - c));
+            int32x4_t sums = vldrwq_z_s32(&bias[c], some);
+            for (int32_t ky = 0; ky < kh; ky++) {
+                for (int32_t kx = 0; kx < kw; kx++) {
+                    const int32x4_t centred = vaddq_s32(vldrbq_z_s32(&x[c + ky * row + kx * tap], some), minus);
+                    sums = vaddq_s32(sums, vmulq_s32(centred, vldrbq_z_s32(&w[c + ky * filter_row + kx * co], some)));
+                }
+            }
+            store_4(round_4_@S@(sums, vldrwq_z_s32(&mantissa[c], some), shift_4_@S@(&shift[c], some)), &y[c], output, low, high, some);
         }
     } else {
+        const mve_pred16_t one = vctp32q(1);
         for (int32_t c = 0; c < co; c++) {
             const int32_t sum = bias[c] + depthwise_1(&x[c / multiplier], &w[c], zero, kh, kw, row, tap, filter_row, co);
-            finish_4_@S@(vdupq_n_s32(sum), &mantissa[c], &shift[c], &y[c], output, low, high, vctp32q(1));
+            store_4(round_4_@S@(vdupq_n_s32(sum), vdupq_n_s32(mantissa[c]), shift_4_@S@(&shift[c], one)), &y[c], output, low, high, one);
         }
     }
 ";
@@ -338,6 +383,22 @@ const ADD_RUN_MVE: &str = "
     }
 ";
 
+const FILL: &str = "
+    memset(y, (uint8_t)value[0], (size_t)n);
+";
+
+const COPY_MVE: &str = "
+    for (int32_t whole = n >> 4; whole > 0; whole--) {
+        vstrbq_s8(y, vldrbq_s8(x));
+        x += 16;
+        y += 16;
+    }
+    if ((n & 15) != 0) {
+        const mve_pred16_t p = vctp8q((uint32_t)(n & 15));
+        vstrbq_p_s8(y, vldrbq_z_s8(x, p), p);
+    }
+";
+
 const COPY: &str = "
     memcpy(y, x, (size_t)n * sizeof(*y));
 ";
@@ -357,6 +418,8 @@ pub(crate) fn bodies(function: &Function) -> Vec<(&'static str, String)> {
         "add_run" if function.name.ends_with("_i8") => vec![(mve, own(ADD_RUN_MVE))],
         "depthwise_pixel" => vec![(mve, shifts(DEPTHWISE_PIXEL_MVE))],
         // An output may lie over the input that it is copied from only where nothing is copied.
+        "fill_run" if function.name.ends_with("_i8") => vec![("!defined(OCTET_PORTABLE)", own(FILL))],
+        "copy_run" if function.name.ends_with("_i8") => vec![(mve, own(COPY_MVE)), ("!defined(OCTET_PORTABLE)", own(COPY))],
         "copy_run" => vec![("!defined(OCTET_PORTABLE)", own(COPY))],
         _ => Vec::new(),
     }

@@ -17,6 +17,8 @@ pub struct Plan {
     pub size: usize,
     /// No plan of this program in this order is smaller.
     pub lower_bound: usize,
+    /// Bytes of the stack that take the place of scratch memory; buffers in use that have no offset and are no state lie at its beginning.
+    pub stack: usize,
 }
 
 /// How to plan.
@@ -28,11 +30,13 @@ pub struct PlanOptions {
     pub overlap: bool,
     /// How many orders to try.
     pub attempts: usize,
+    /// Scratch memory of at most so many bytes lies on the stack instead.
+    pub stack: usize,
 }
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        Self { alignment: 16, overlap: true, attempts: 4000 }
+        Self { alignment: 16, overlap: true, attempts: 4000, stack: 0 }
     }
 }
 
@@ -63,7 +67,17 @@ impl Plan {
 /// Plans a program.
 #[must_use]
 pub fn plan(program: &Program, options: &PlanOptions) -> Plan {
-    let lives = lives(program);
+    let mut lives = lives(program);
+    let mut stack = 0;
+    for step in &program.steps {
+        // Several scratch buffers of one step would lie over each other.
+        if let [only] = step.scratch.as_slice()
+            && program.buffers[*only].bytes() <= options.stack
+        {
+            lives[*only] = None;
+            stack = stack.max(program.buffers[*only].bytes());
+        }
+    }
     let align = |n: usize| n.div_ceil(options.alignment) * options.alignment;
     let blocks: Vec<Block> = lives
         .iter()
@@ -85,7 +99,7 @@ pub fn plan(program: &Program, options: &PlanOptions) -> Plan {
         }
     }
     let size = search.size(&found);
-    Plan { offsets, lives, size, lower_bound }
+    Plan { offsets, lives, size, lower_bound, stack }
 }
 
 /// First and last step at which each arena buffer holds something that is still wanted. Inputs hold theirs from the start, outputs until the end.

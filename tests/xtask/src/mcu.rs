@@ -61,6 +61,7 @@ pub(crate) fn mcu(names: &[String], write: bool) -> Outcome {
     let mut memory = Table::new(&[
         "network",
         "arena, bytes",
+        "scratch on the stack",
         "lower bound",
         "bar",
         "without overlap",
@@ -97,6 +98,7 @@ pub(crate) fn mcu(names: &[String], write: bool) -> Outcome {
             memory.row(vec![
                 label.clone(),
                 arena.to_string(),
+                define(&folder, "MODEL_STACK_SCRATCH")?.to_string(),
                 bound.to_string(),
                 limits.map_or(String::new(), |l| format!("{} {}", l.2, bar(arena <= l.2))),
                 without.to_string(),
@@ -139,10 +141,11 @@ pub(crate) fn mcu(names: &[String], write: bool) -> Outcome {
     }
     let body = format!(
         "Networks are the integer files that TensorFlow's converter made of the zoo's float ones. `equal` says that the outputs on the board have \
-         every bit of the interpreter's, for three inputs. Instructions are those of one inference at -O2.\n\n## Memory\n\n{}\nBars: what no plan without overlaps can \
-         undercut, and the best plan known with them; {CODE} bytes of code and tables without weights ({SMALL_CODE} for sine), where TFLite \
+         every bit of the interpreter's, for three inputs. Instructions are those of one inference at -O2.\n\n## Memory\n\n{}\nBars: what no plan without \
+         overlaps can undercut, and the best plan known with them; {CODE} bytes of code and tables without weights ({SMALL_CODE} for sine), where TFLite \
          Micro with CMSIS-NN has 50 to 74 KB.\n\n\
-         ## Instructions\n\n{}\nBars: CMSIS-NN on the M4 and the M55, a third of TFLite Micro's reference kernels on the M3 and RV32.\n\n{missed} bars are missed.\n",
+         ## Instructions\n\n{}\nBars: CMSIS-NN on the M4 and the M55, a third of TFLite Micro's reference kernels on the M3 and RV32.\n\n\
+         {missed} bars are missed.\n",
         memory.text(),
         speed.text()
     );
