@@ -116,9 +116,14 @@ impl Scope<'_> {
         self.op1(ops::Concatenation { axis: small(axis)?, ..ops::Concatenation::default() }, values)
     }
 
+    /// The size of an axis, which must be there.
+    pub(crate) fn size(&self, value: ValueId, axis: usize) -> Result<usize, Refusal> {
+        self.dims(value).get(axis).copied().ok_or_else(|| format!("axis {axis} is outside rank {}", self.rank(value)))
+    }
+
     /// `len` entries of an axis from `begin` on.
     pub(crate) fn slice(&mut self, value: ValueId, axis: usize, begin: usize, len: usize) -> Result<ValueId, Refusal> {
-        if begin == 0 && len == self.dims(value)[axis] {
+        if begin == 0 && len == self.size(value, axis)? {
             return Ok(value);
         }
         let rank = self.rank(value);
@@ -135,7 +140,7 @@ impl Scope<'_> {
 
     /// Entries of an axis in this order.
     pub(crate) fn reorder(&mut self, value: ValueId, axis: usize, order: &[usize]) -> Result<ValueId, Refusal> {
-        if order.iter().copied().eq(0..self.dims(value)[axis]) {
+        if order.iter().copied().eq(0..self.size(value, axis)?) {
             return Ok(value);
         }
         let order = self.sizes(order)?;
@@ -164,10 +169,10 @@ impl Scope<'_> {
 
     /// A linear map along one axis: entry `o` of the result is the sum of `matrix[o][i]` times entry `i`.
     pub(crate) fn along(&mut self, value: ValueId, axis: usize, matrix: &[f32], outputs: usize) -> Result<ValueId, Refusal> {
+        let inputs = self.size(value, axis)?;
         let rank = self.rank(value);
         let mut order: Vec<usize> = (0..rank).collect();
         order.swap(axis, rank - 1);
-        let inputs = self.dims(value)[axis];
         let moved = self.transpose(value, &order)?;
         let weights = self.f32_tensor(matrix, &[outputs, inputs]);
         let op = ops::FullyConnected { keep_num_dims: rank != 2, ..ops::FullyConnected::default() };

@@ -16,16 +16,21 @@ pub(super) const TABLE: Table = &[
     ("GlobalMaxPool", |l, _, i| global(l, i, ReduceKind::Max)),
 ];
 
+/// The rank of a value that has a batch and channels.
+fn images(scope: &Scope<'_>, value: ValueId) -> Result<usize, Refusal> {
+    Some(scope.rank(value)).filter(|&r| r >= 2).ok_or_else(|| "its input has no axis of channels".into())
+}
+
 /// `[N, C, ...]` to `[N, ..., C]`.
 pub(crate) fn to_last(scope: &mut Scope<'_>, value: ValueId) -> Result<ValueId, Refusal> {
-    let rank = scope.rank(value);
+    let rank = images(scope, value)?;
     let permutation: Vec<usize> = std::iter::once(0).chain(2..rank).chain([1]).collect();
     scope.transpose(value, &permutation)
 }
 
 /// `[N, ..., C]` to `[N, C, ...]`.
 pub(crate) fn to_first(scope: &mut Scope<'_>, value: ValueId) -> Result<ValueId, Refusal> {
-    let rank = scope.rank(value);
+    let rank = images(scope, value)?;
     let permutation: Vec<usize> = [0, rank - 1].into_iter().chain(1..rank - 1).collect();
     scope.transpose(value, &permutation)
 }

@@ -51,6 +51,9 @@ pub(super) fn matmul(scope: &mut Scope<'_>, a: ValueId, b: ValueId) -> Result<Va
 fn gemm(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
     let scope = &mut *l.scope;
     let (a, b) = (input(inputs, 0)?, input(inputs, 1)?);
+    if scope.rank(a) != 2 || scope.rank(b) != 2 {
+        return Err("its inputs are no matrices".into());
+    }
     let a = if node.flag("transA") { scope.transpose(a, &[1, 0])? } else { a };
     // Fully connected layers take the weights as [units, K].
     let weights = if node.flag("transB") { b } else { scope.transpose(b, &[1, 0])? };

@@ -60,7 +60,7 @@ fn spread(scope: &mut Scope<'_>, node: &Node<'_>, parameter: ValueId, x: ValueId
     let blocks = *scope.dims(real).get(along).filter(|_| scope.rank(real) == rank).ok_or("blocks of another rank than the input")?;
     let length = match usize::try_from(node.int_or("block_size", 0)) {
         Ok(length) if length > 0 => length,
-        _ => size.div_ceil(blocks.max(1)),
+        _ => size.div_ceil(blocks.max(1)).max(1),
     };
     if size.div_ceil(length) != blocks {
         return Err(format!("{blocks} blocks of {length} do not make an axis of {size}"));
@@ -198,6 +198,9 @@ fn qlinear_matmul(l: &mut Lowering<'_, '_, '_>, _: &Node<'_>, inputs: Inputs<'_>
 
 fn qgemm(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
     let scope = &mut *l.scope;
+    if scope.rank(input(inputs, 0)?) != 2 || scope.rank(input(inputs, 3)?) != 2 {
+        return Err("its inputs are no matrices".into());
+    }
     let transposed = node.flag("transB");
     let a = triple(scope, inputs, 0, 0)?;
     let b = triple(scope, inputs, 3, i64::from(!transposed))?;

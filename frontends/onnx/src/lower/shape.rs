@@ -76,11 +76,12 @@ fn reshape(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) ->
             size => usize::try_from(size).map_err(|_| format!("{size} is not a size"))?,
         });
     }
-    let known: usize = dims.iter().filter(|&&d| d != usize::MAX).product();
+    let known = dims.iter().filter(|&&d| d != usize::MAX).try_fold(1usize, |n, &d| n.checked_mul(d));
+    let known = known.ok_or("the number of elements overflows")?;
     for dim in dims.iter_mut().filter(|d| **d == usize::MAX) {
         *dim = elements.checked_div(known).unwrap_or(0);
     }
-    if dims.iter().product::<usize>() != elements {
+    if dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) != Some(elements) {
         return Err(format!("{elements} elements do not fill {dims:?}"));
     }
     let is_dynamic = scope.ty(x).shape.is_dynamic();
