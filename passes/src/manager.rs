@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use octet_ir::{Attr, Diagnostic, Diagnostics, Module, text, verify};
-use octet_plugin::{DataSource, Observer, Pass, PassContext};
+use octet_plugin::{DataSource, Observer, Pass, PassContext, PassEntry};
 
 use crate::pipeline::{PassSpec, Pipeline};
 
@@ -19,11 +19,13 @@ pub struct Settings {
     pub max_patches: Option<usize>,
     /// Threads that passes may use. Results never depend on it.
     pub threads: usize,
+    /// Passes that were loaded besides those that are linked.
+    pub loaded: &'static [&'static PassEntry],
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_patches: None, threads: 1 }
+        Self { max_patches: None, threads: 1, loaded: &[] }
     }
 }
 
@@ -113,7 +115,7 @@ pub fn run(
     data: &dyn DataSource,
     monitor: &mut dyn Monitor,
 ) -> Result<Outcome, Failure> {
-    let passes = pipeline.instantiate()?;
+    let passes = pipeline.instantiate_with(settings.loaded)?;
     verify::verify(module).map_err(|diagnostics| Failure { diagnostics, reproducer: None })?;
     let mut current = module.clone();
     let mut records = Vec::with_capacity(passes.len());

@@ -59,7 +59,12 @@ impl Pipeline {
     /// Makes every pass from its options, before any of them runs, so that a wrong option costs no work.
     /// Errors name the pass that does not exist (`PLG002`) or the option that is wrong.
     pub fn instantiate(&self) -> Result<Vec<Box<dyn Pass>>, Diagnostic> {
-        let registry = Registry::<PassEntry>::collect()?;
+        self.instantiate_with(&[])
+    }
+
+    /// [`instantiate`](Self::instantiate), with passes that were loaded besides those that are linked.
+    pub fn instantiate_with(&self, loaded: &[&'static PassEntry]) -> Result<Vec<Box<dyn Pass>>, Diagnostic> {
+        let registry = Registry::<PassEntry>::collect_with(loaded)?;
         self.0
             .iter()
             .map(|spec| {

@@ -6,7 +6,7 @@ use octet_plugin::{ImageLayout, ImportOptions};
 
 use crate::exit::Failure;
 
-use crate::commands::{check, compare, compile, completions, inspect, list, opt, run};
+use crate::commands::{check, compare, compile, completions, inspect, list, opt, plugin, run};
 
 /// A quantizing compiler for edge machine learning
 ///
@@ -57,6 +57,7 @@ pub(crate) enum Command {
     Opt(opt::Arguments),
     List(list::Arguments),
     Check(check::Arguments),
+    Plugin(plugin::Arguments),
     Completions(completions::Arguments),
 }
 

@@ -63,7 +63,7 @@ impl Failure {
 impl From<Diagnostics> for Failure {
     fn from(diagnostics: Diagnostics) -> Self {
         let has = |codes: &[&str]| diagnostics.0.iter().any(|d| codes.contains(&d.code));
-        let exit = if has(&["PAS003", "PAS004", "PAS006"]) {
+        let exit = if has(&["PAS003", "PAS004", "PAS006", "PLG016", "PLG017", "PLG018", "PLG019", "PLG020", "PLG021"]) {
             Exit::Bug
         } else if has(&["QNT003"]) {
             Exit::Refused

@@ -20,7 +20,7 @@ mod lexer;
 mod parser;
 mod printer;
 
-pub use parser::{parse, parse_calls};
+pub use parser::{parse, parse_calls, parse_type};
 pub use printer::{Printed, print, print_graph};
 
 /// Constants of up to this many elements are printed in the text itself.

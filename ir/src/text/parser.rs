@@ -68,6 +68,13 @@ pub fn parse_calls(text: &str) -> Result<Vec<(String, Vec<(String, Attr)>)>, Dia
     Ok(calls)
 }
 
+/// Parses one type: `1x28x28x1 !q<i8, 0.5:-3>`. Errors (`IRT001`) point at the column.
+pub fn parse_type(text: &str) -> Result<Type, Diagnostic> {
+    let mut parser = Parser { cursor: Cursor::new(text), blobs: Bytes::new(), splat_budget: 0, room_budget: 0 };
+    let ty = parser.ty()?;
+    if parser.cursor.at_end() { Ok(ty) } else { Err(parser.cursor.error("the type ends before this")) }
+}
+
 struct Parser<'s> {
     cursor: Cursor<'s>,
     blobs: Bytes,

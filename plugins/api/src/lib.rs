@@ -15,8 +15,11 @@ pub use backend::{Artifact, Backend, BackendEntry};
 pub use data::{Column, DataSource, Dataset, Loaded, SampleStream, Samples, Tensor};
 pub use frontend::{Frontend, FrontendEntry, ImageLayout, Import, ImportOptions, Siblings};
 pub use kernel::{Kernel, KernelEntry};
-pub use pass::{Observer, Options, Pass, PassContext, PassEntry};
+pub use pass::{CreatePass, Observer, Options, Pass, PassContext, PassEntry};
 pub use registry::{Entry, Registry};
+
+/// What a crate that is linked was compiled against: this crate and its version.
+pub const INTERFACE: &str = concat!("octet-plugin@", env!("CARGO_PKG_VERSION"));
 
 #[doc(hidden)]
 pub use inventory;

@@ -1,5 +1,7 @@
 //! Passes: whole-graph work between a frontend and a backend.
 
+use std::fmt;
+
 use octet_ir::{Attr, Diagnostic, Diagnostics, Module};
 
 use crate::data::DataSource;
@@ -43,8 +45,17 @@ pub struct PassEntry {
     pub name: &'static str,
     /// One sentence on what it does.
     pub summary: &'static str,
-    /// Crate and version.
+    /// Crate and version; name, version and file of a pass that is loaded.
     pub origin: &'static str,
     /// Makes the pass from its options; the error says which option is wrong.
-    pub create: fn(Options) -> Result<Box<dyn Pass>, Diagnostic>,
+    pub create: &'static CreatePass,
+}
+
+/// Makes a pass from its options.
+pub type CreatePass = dyn Fn(Options) -> Result<Box<dyn Pass>, Diagnostic> + Send + Sync;
+
+impl fmt::Debug for PassEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pass '{}' of {}", self.name, self.origin)
+    }
 }

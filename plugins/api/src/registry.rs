@@ -46,11 +46,16 @@ pub struct Registry<E: 'static>(Vec<&'static E>);
 impl<E: Entry> Registry<E> {
     /// Collects the entries, sorted by name. Two entries of one name are an error (`PLG001`) that names both origins.
     pub fn collect() -> Result<Self, Diagnostic> {
-        let mut entries: Vec<&'static E> = inventory::iter::<E>.into_iter().collect();
+        Self::collect_with(&[])
+    }
+
+    /// [`collect`](Self::collect), and entries that were loaded while the program ran. They may not take a name that is taken either.
+    pub fn collect_with(loaded: &[&'static E]) -> Result<Self, Diagnostic> {
+        let mut entries: Vec<&'static E> = inventory::iter::<E>.into_iter().chain(loaded.iter().copied()).collect();
         entries.sort_by_key(|e| (e.name(), e.origin()));
         if let Some([a, b]) = entries.array_windows().find(|[a, b]| a.name() == b.name()) {
             let message = format!("{} '{}' is registered twice: by {} and by {}", E::KIND, a.name(), a.origin(), b.origin());
-            return Err(Diagnostic::error("PLG001", message).with_help("leave one of the two crates out of the build"));
+            return Err(Diagnostic::error("PLG001", message).with_help("leave one of the two out"));
         }
         Ok(Self(entries))
     }
@@ -74,7 +79,7 @@ impl<E: Entry> Registry<E> {
 #[macro_export]
 macro_rules! register_pass {
     ($name:literal, $summary:expr, $create:expr) => {
-        $crate::inventory::submit! { $crate::PassEntry { name: $name, summary: $summary, origin: $crate::origin!(), create: $create } }
+        $crate::inventory::submit! { $crate::PassEntry { name: $name, summary: $summary, origin: $crate::origin!(), create: &$create } }
     };
 }
 

@@ -11,6 +11,7 @@ mod mcu;
 mod measure;
 mod octet;
 mod onnx;
+mod plugins;
 mod report;
 mod run;
 mod schema;
@@ -108,6 +109,8 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// Run the example plugins and attack the sandbox, with the WebAssembly engine
+    Plugins,
     /// Run every fuzz target
     Fuzz {
         /// Seconds for each target
@@ -134,6 +137,7 @@ fn main() -> ExitCode {
             onnx::onnx(flags.into_iter().filter(|(_, on)| *on).map(|(flag, _)| flag), only.as_deref())
         }
         Task::Fuzz { seconds, target } => fuzz::fuzz(seconds, target.as_deref()),
+        Task::Plugins => plugins::plugins(),
         Task::Tidy => checks::all(),
     };
     match result {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use octet_peers::{environment_folder, zoo};
 
 use crate::run::{Outcome, cargo, command, output, run, succeeds};
-use crate::{bench, checks, fuzz, octet, onnx, schema, setup, table};
+use crate::{bench, checks, fuzz, octet, onnx, plugins, schema, setup, table};
 
 /// What a step came to.
 enum Verdict {
@@ -81,6 +81,7 @@ fn steps(full: bool) -> Vec<Step> {
         step("clippy", || run(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])).into()),
         step("doc tests", || run(&mut cargo(&["test", "--quiet", "--workspace", "--doc"])).into()),
         step("tests", move || tests(full).into()),
+        step("plugins", || plugins::plugins().into()),
         step("onnx", || onnx::onnx(["--edge", "--no-litert"].into_iter(), None).into()),
         step("docs", || run(cargo(&["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings")).into()),
         step("wasm32", wasm32),

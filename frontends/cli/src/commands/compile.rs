@@ -10,6 +10,7 @@ use octet_passes::{Monitor, PassRecord, PassSpec, Pipeline, Reproducer};
 use octet_plugin::{BackendEntry, Options, Registry};
 use serde_json::json;
 
+use super::plugin::Plugins;
 use crate::args::{Data, Importing};
 use crate::driver::{Compiled, Compiler, Destination, save};
 use crate::exit::{Exit, Failure};
@@ -62,6 +63,8 @@ pub(crate) struct Arguments {
     report: Option<PathBuf>,
     #[command(flatten)]
     passes: Passes,
+    #[command(flatten)]
+    plugins: Plugins,
 }
 
 /// [`Mode`] as an argument.
@@ -166,7 +169,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
     let destination = if folder { Destination::folder(&arguments.output)? } else { Destination::new(&arguments.output)? };
     let report = arguments.report.as_ref().map(Destination::new).transpose()?;
     let module = super::load(&arguments.model, &arguments.importing, terminal)?;
-    let mut compiler = Compiler::new();
+    let mut compiler = Compiler::new().loaded(arguments.plugins.passes()?);
     compiler = arguments.quantize.map(Mode::from).into_iter().fold(compiler, Compiler::quantize);
     compiler = arguments.io.map(Io::from).into_iter().fold(compiler, Compiler::io);
     compiler = compiler.runtime(arguments.runtime.into());

@@ -1,12 +1,11 @@
 //! `octet list`: what is linked into this command.
 
-use std::collections::BTreeMap;
-
 use clap::{Args, ValueEnum};
 use octet_ir::Op;
 use octet_plugin::{BackendEntry, Entry, FrontendEntry, KernelEntry, PassEntry, Registry};
 use serde_json::{Value, json};
 
+use super::plugin::Plugins;
 use crate::exit::{Exit, Failure};
 use crate::table::Table;
 use crate::terminal::Terminal;
@@ -20,6 +19,8 @@ pub(crate) struct Arguments {
     /// As JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    plugins: Plugins,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -36,7 +37,7 @@ enum What {
     Ops,
     /// Targets that check knows
     Targets,
-    /// Crates that registered any of these
+    /// Everything that is registered, with where it comes from
     Plugins,
 }
 
@@ -48,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
         What::Kernels => (&["name", "summary", "from"], entries::<KernelEntry>()?),
         What::Ops => (&["name", "operands"], ops()),
         What::Targets => (&["name", "title", "source"], targets()),
-        What::Plugins => (&["crate", "registers"], plugins()?),
+        What::Plugins => (&["name", "version", "kind", "origin", "interface"], plugins(&arguments.plugins)?),
     };
     if arguments.json {
         let object = |row: &Vec<String>| Value::Object(titles.iter().zip(row).map(|(k, v)| ((*k).to_owned(), json!(v))).collect());
@@ -88,18 +89,19 @@ fn targets() -> Vec<Vec<String>> {
     octet_targets::profiles().iter().map(|p| vec![p.name.clone(), p.title.clone(), p.source.clone()]).collect()
 }
 
-fn plugins() -> Result<Vec<Vec<String>>, Failure> {
-    fn add<E: Entry>(to: &mut BTreeMap<&'static str, Vec<String>>) -> Result<(), Failure> {
-        let registry = Registry::<E>::collect()?;
-        for entry in registry.iter() {
-            to.entry(entry.origin()).or_default().push(format!("{} {}", E::KIND, entry.name()));
+fn plugins(loaded: &Plugins) -> Result<Vec<Vec<String>>, Failure> {
+    fn add<E: Entry>(rows: &mut Vec<Vec<String>>) -> Result<(), Failure> {
+        for entry in Registry::<E>::collect()?.iter() {
+            let (origin, version) = entry.origin().rsplit_once(' ').unwrap_or((entry.origin(), ""));
+            rows.push([entry.name(), version, E::KIND, origin, octet_plugin::INTERFACE].map(str::to_owned).to_vec());
         }
         Ok(())
     }
-    let mut crates = BTreeMap::new();
-    add::<PassEntry>(&mut crates)?;
-    add::<FrontendEntry>(&mut crates)?;
-    add::<BackendEntry>(&mut crates)?;
-    add::<KernelEntry>(&mut crates)?;
-    Ok(crates.into_iter().map(|(origin, what)| vec![origin.to_owned(), what.join(", ")]).collect())
+    let mut rows = Vec::new();
+    add::<PassEntry>(&mut rows)?;
+    add::<FrontendEntry>(&mut rows)?;
+    add::<BackendEntry>(&mut rows)?;
+    add::<KernelEntry>(&mut rows)?;
+    rows.extend(loaded.rows()?);
+    Ok(rows)
 }

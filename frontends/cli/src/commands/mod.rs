@@ -7,6 +7,7 @@ pub(crate) mod completions;
 pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod opt;
+pub(crate) mod plugin;
 pub(crate) mod run;
 
 use octet_ir::{Diagnostics, Module};
@@ -26,6 +27,7 @@ pub(crate) fn run(command: &Command, terminal: &Terminal) -> Result<Exit, Failur
         Command::Opt(arguments) => opt::run(arguments, terminal),
         Command::List(arguments) => list::run(arguments, terminal),
         Command::Check(arguments) => check::run(arguments, terminal),
+        Command::Plugin(arguments) => plugin::run(arguments, terminal),
         Command::Completions(arguments) => completions::run(arguments, terminal),
     }
 }

@@ -7,6 +7,7 @@ use octet_ir::text;
 use octet_passes::Pipeline;
 
 use super::compile::{Passes, Watch};
+use super::plugin::Plugins;
 use crate::args::{Data, Importing};
 use crate::driver::{Compiler, Destination, save_text};
 use crate::exit::{Exit, Failure};
@@ -31,12 +32,14 @@ pub(crate) struct Arguments {
     data: Data,
     #[command(flatten)]
     passes: Passes,
+    #[command(flatten)]
+    plugins: Plugins,
 }
 
 pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
     let destination = arguments.output.as_ref().map(Destination::new).transpose()?;
     let module = super::load(&arguments.model, &arguments.importing, terminal)?;
-    let mut compiler = Compiler::new().pipeline(arguments.pipeline.clone());
+    let mut compiler = Compiler::new().pipeline(arguments.pipeline.clone()).loaded(arguments.plugins.passes()?);
     compiler = arguments.data.data.iter().fold(compiler, Compiler::data);
     compiler = arguments.data.preprocess.preprocess.iter().cloned().fold(compiler, Compiler::preprocess);
     compiler = arguments.passes.apply(compiler);

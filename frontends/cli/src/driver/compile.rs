@@ -4,6 +4,7 @@ use octet_data::{Input, Preprocess, Source};
 use octet_ir::{Diagnostic, Diagnostics, Graph, Module, Op};
 use octet_passes::quantize::{Io, Mode, Runtime};
 use octet_passes::{Failure, Goal, Monitor, PassRecord, Pipeline, Settings, Silent, default_pipeline};
+use octet_plugin::PassEntry;
 
 /// The name under which pipelines open the data that the compiler was given: `calibrate{data = "--data"}`.
 pub const DATA_SET: &str = "--data";
@@ -125,6 +126,13 @@ impl Compiler {
     #[must_use]
     pub fn max_patches(mut self, patches: usize) -> Self {
         self.settings.max_patches = Some(patches);
+        self
+    }
+
+    /// Lets pipelines name these passes too: plugins that were loaded.
+    #[must_use]
+    pub fn loaded(mut self, passes: &'static [&'static PassEntry]) -> Self {
+        self.settings.loaded = passes;
         self
     }
 

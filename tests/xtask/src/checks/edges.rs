@@ -99,6 +99,7 @@ const RULES: &[Rule] = &[
             "octet-ir",
             "octet-passes",
             "octet-plugin",
+            "octet-plugin-host",
             "octet-targets",
         ],
         libraries: None,
@@ -120,6 +121,18 @@ const RULES: &[Rule] = &[
         ],
         libraries: None,
         reason: "the facade re-exports the rooms and starts the command",
+    },
+    Rule {
+        name: "octet-plugin-host",
+        rooms: &["octet-ir", "octet-plugin"],
+        libraries: Some(&["wasmparser", "wasmtime", "wit-component", "wit-parser"]),
+        reason: "the sandbox sees graphs and the registries, and no file format of models",
+    },
+    Rule {
+        name: "acme-passes",
+        rooms: &["octet"],
+        libraries: Some(&[]),
+        reason: "an example of a third party's crate sees what third parties see",
     },
     Rule {
         name: "octet-graphgen",

@@ -1,0 +1,48 @@
+//! Loads WebAssembly plugins and runs them where they can do no harm.
+//!
+//! A plugin is a component of the WIT package `octet:plugin@0.1.0` (`plugins/wit/plugin.wit`). It sees a graph by handle and answers with edits; the
+//! host checks them, turns them into one [`Patch`](octet_ir::Patch), applies it to a copy and verifies that. A plugin proposes, the compiler disposes:
+//! whatever it does, the module is as it was or sound.
+//!
+//! The sandbox has no clock, no randomness, no files and no network: nothing is linked but the interface. Fuel, memory, tables, instances, output
+//! and time are limited ([`Limits`]); files are screened before they are compiled; every call has a store of its own. The same plugin, model and
+//! options give the same edits on every machine, unless the wall clock stops it.
+//!
+//! This is the only crate that sees the WebAssembly engine. It opens no file but those that it is told to load, and writes none.
+//!
+//! | code | what is wrong |
+//! |---|---|
+//! | `PLG010` | the file cannot be read |
+//! | `PLG011` | the file is no sound WebAssembly component |
+//! | `PLG012` | the plugin imports what the sandbox does not have |
+//! | `PLG013` | the plugin was built for a version of the interface that this compiler does not serve |
+//! | `PLG014` | the plugin does not export what a pass exports, or with other types |
+//! | `PLG015` | what the plugin says of itself is not well formed |
+//! | `PLG016` | all fuel is used up |
+//! | `PLG017` | the time is over |
+//! | `PLG018` | a limit of memory, tables, instances or output was reached |
+//! | `PLG019` | the plugin trapped, or broke the canonical ABI |
+//! | `PLG020` | an edit is wrong |
+//! | `PLG021` | the edits together would break the module |
+//! | `PLG022` | an error that the plugin itself reports |
+//! | `PLG023` | a note or warning that the plugin reports |
+//! | `PLG024` | the file is larger than what is compiled |
+
+#![cfg(feature = "engine")]
+
+mod bindings;
+mod edits;
+mod faults;
+mod limits;
+mod pack;
+mod pass;
+mod run;
+mod screen;
+mod view;
+
+pub use limits::Limits;
+pub use pack::{WIT, pack};
+pub use pass::{Plugin, load, load_bytes};
+
+/// The interface that plugins are served.
+pub const INTERFACE: &str = "octet:plugin@0.1.0";
