@@ -9,6 +9,7 @@
 //! It computes nothing and does no I/O.
 
 mod model;
+mod picture;
 mod primitives;
 mod print;
 mod test;
@@ -36,13 +37,15 @@ pub struct COptions {
     pub overlap: bool,
     /// Most bytes of the stack that kernels take for scratch memory; more than that lies in the arena.
     pub stack: usize,
+    /// Also write the arena over time as a picture, and a table of operations with their work and bytes.
+    pub report: bool,
     /// Also write a program that runs the model on inputs of its own and compares the outputs.
     pub test: bool,
 }
 
 impl Default for COptions {
     fn default() -> Self {
-        Self { name: "model".into(), alignment: 16, overlap: true, stack: 512, test: false }
+        Self { name: "model".into(), alignment: 16, overlap: true, stack: 512, report: false, test: false }
     }
 }
 
@@ -63,6 +66,10 @@ pub fn write(module: &Module, options: &COptions, notes: &mut Diagnostics) -> Re
         (format!("{name}_weights.h"), printed.weights()),
         (format!("{name}.c"), printed.code()),
     ];
+    if options.report {
+        files.push((format!("{name}_memory.svg"), picture::svg(&name, &program, &plan)));
+        files.push((format!("{name}_operations.md"), picture::table(&name, &program, &plan)));
+    }
     if options.test {
         files.push((format!("{name}_test.c"), test::program(&name, module, &program)?));
     }
