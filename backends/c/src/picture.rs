@@ -1,4 +1,5 @@
-//! `NAME_memory.svg`: the arena over time. Every buffer is a bar from its first to its last operation, as high as it is large; and a table of operations as text.
+//! `NAME_memory.svg`: the arena over time. Every buffer is a bar from its first to its last operation, as high as it is large; and a table of
+//! operations as text.
 
 use std::fmt::Write as _;
 
@@ -40,7 +41,8 @@ pub(crate) fn svg(name: &str, program: &Program, plan: &Plan) -> String {
         let (left, right) = (x(*first), x(last + 1));
         let _ = writeln!(
             text,
-            "<rect x=\"{left}\" y=\"{top}\" width=\"{}\" height=\"{}\" fill=\"hsl({hue}, 60%, 75%)\" fill-opacity=\"0.75\" stroke=\"#555\"><title>{}: {} bytes at \
+            "<rect x=\"{left}\" y=\"{top}\" width=\"{}\" height=\"{}\" fill=\"hsl({hue}, 60%, 75%)\" fill-opacity=\"0.75\" \
+             stroke=\"#555\"><title>{}: {} bytes at \
              {offset}, operations {first} to {last}</title></rect>",
             (right - left).max(1),
             (bottom - top).max(1),

@@ -1,11 +1,11 @@
 //! Loads WebAssembly plugins and runs them where they can do no harm.
 //!
 //! A plugin is a component of the WIT package `octet:plugin@0.1.0` (`plugins/wit/plugin.wit`). It sees a graph by handle and answers with edits; the
-//! host checks them, turns them into one [`Patch`](octet_ir::Patch), applies it to a copy and verifies that. A plugin proposes, the compiler disposes:
+//! host checks them, turns them into one `Patch`, applies it to a copy and verifies that. A plugin proposes, the compiler disposes:
 //! whatever it does, the module is as it was or sound.
 //!
 //! The sandbox has no clock, no randomness, no files and no network: nothing is linked but the interface. Fuel, memory, tables, instances, output
-//! and time are limited ([`Limits`]); files are screened before they are compiled; every call has a store of its own. The same plugin, model and
+//! and time are limited (`Limits`); files are screened before they are compiled; every call has a store of its own. The same plugin, model and
 //! options give the same edits on every machine, unless the wall clock stops it.
 //!
 //! This is the only crate that sees the WebAssembly engine. It opens no file but those that it is told to load, and writes none.

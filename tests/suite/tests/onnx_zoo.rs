@@ -143,7 +143,7 @@ fn zoo_int8_is_as_good_from_onnx_as_from_tflite() {
         let [float, quantized] = [zoo.join(format!("{name}.tflite")), zoo.join(format!("{name}.onnx"))];
         let (ours, theirs) = (compile(quantized), compile(float.clone()));
         let reference = octet::load(&float).unwrap();
-        let inputs = data(&reference.main().ty(reference.main().inputs()[0]).shape.dims().to_vec(), 32, name != "mlperf-tiny/kws");
+        let inputs = data(reference.main().ty(reference.main().inputs()[0]).shape.dims(), 32, name != "mlperf-tiny/kws");
         let [expected, ours, theirs] = [&reference, &ours, &theirs].map(|m| outputs(m, &inputs));
         let (ours, theirs) = (sqnr(&expected, &ours), sqnr(&expected, &theirs));
         assert!(ours >= theirs - 0.5, "{name}: {ours:.2} dB from ONNX, {theirs:.2} dB from TFLite");
@@ -198,7 +198,7 @@ fn zoo_quantized_networks_keep_their_scales() {
             // The kernel prescribes the scale of a softmax.
             let prescribed = matches!(op.op(), Op::Softmax(_));
             for &result in op.results().iter().filter(|_| !prescribed) {
-                let (scale, _) = graph.ty(result).quant.as_deref().and_then(|q| q.per_tensor()).expect("quantized");
+                let (scale, _) = graph.ty(result).quant.as_deref().and_then(octet::ir::Quantization::per_tensor).expect("quantized");
                 assert!(stated.contains(&scale), "{file}: {} gives scale {scale}, which the file does not have", op.op().mnemonic());
             }
         }
