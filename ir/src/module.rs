@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::constant::Constant;
 use crate::entity::{Arena, ConstId, EntityId, GraphId, OpId, ValueId};
 use crate::graph::{Graph, Operation, Use, Value, ValueDef};
+use crate::ops::Op;
 
 /// A named way to call a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +69,14 @@ impl Module {
     pub fn add_graph(&mut self, graph: Graph) -> GraphId {
         self.graphs.push(graph);
         GraphId::from_index(self.graphs.len() - 1)
+    }
+
+    /// Whether a run leaves something behind that the next one sees: variables, or the states of recurrent operations.
+    pub fn has_state(&self) -> bool {
+        self.graphs.iter().any(|graph| {
+            let variable = graph.values().any(|(_, v)| v.def() == ValueDef::Variable);
+            variable || graph.ops().any(|(_, o)| matches!(o.op(), Op::VarHandle(_) | Op::ReadVariable(_) | Op::AssignVariable(_)))
+        })
     }
 
     /// Removes the graphs for which `keep` says false (the main graph never) and renumbers the others in signatures and operations. Nothing that

@@ -217,7 +217,7 @@ impl<'m> Scope<'m> {
         let mut known = Vec::with_capacity(operands.len());
         for operand in operands {
             known.push(match operand {
-                Some(value) => Some((self.ty(*value), self.constant(*value)?.bytes().as_ref())),
+                Some(value) => Some((self.ty(*value), self.constant(*value)?)),
                 None => None,
             });
         }
@@ -226,7 +226,7 @@ impl<'m> Scope<'m> {
         }
         let values = evaluate(op, &known, results)?;
         let constants = values.into_iter().zip(results);
-        Some(constants.map(|(bytes, ty)| self.builder.constant(Constant::new(bytes), ty.clone(), Loc::named(&self.origin))).collect())
+        Some(constants.map(|(constant, ty)| self.builder.constant(constant, ty.clone(), Loc::named(&self.origin))).collect())
     }
 
     /// Probes of an operation's results, where every operand has one: shape arithmetic on dynamic sizes.
@@ -238,11 +238,11 @@ impl<'m> Scope<'m> {
         let probes: Vec<Option<(ValueId, Probe)>> =
             operands.iter().map(|o| o.map(|v| Some((v, self.probe(v)?))).map_or(Some(None), |p| p.map(Some))).collect::<Option<_>>()?;
         let run = |side: fn(&Probe) -> &Constant| {
-            let known: Vec<_> = probes.iter().map(|p| p.as_ref().map(|(v, p)| (self.ty(*v), side(p).bytes().as_ref()))).collect();
+            let known: Vec<_> = probes.iter().map(|p| p.as_ref().map(|(v, p)| (self.ty(*v), side(p)))).collect();
             evaluate(op, &known, results)
         };
         let (nominal, other) = (run(|p| &p.nominal)?, run(|p| &p.other)?);
-        Some(nominal.into_iter().zip(other).map(|(n, o)| Probe { nominal: Constant::new(n), other: Constant::new(o) }).collect())
+        Some(nominal.into_iter().zip(other).map(|(nominal, other)| Probe { nominal, other }).collect())
     }
 
     /// The value with its axes permuted.
@@ -275,10 +275,9 @@ impl<'m> Scope<'m> {
         let plain = Type::new(ty.elem, ty.shape.clone());
         let axes: Vec<i32> = permutation.iter().map(|&p| i32::try_from(p).ok()).collect::<Option<_>>()?;
         let (axes_type, axes) = (Type::i32([axes.len()]), Constant::from_i32(&axes));
-        let operands = [Some((&plain, constant.bytes().as_ref())), Some((&axes_type, axes.bytes().as_ref()))];
-        let bytes = evaluate(&ops::Transpose {}.into(), &operands, &[Type::new(ty.elem, dims.clone())])?;
-        let constant = Constant::new(bytes.into_iter().next()?);
-        Some(self.constant_value(constant, Type::quantized(ty.elem, dims, moved)))
+        let operands = [Some((&plain, &constant)), Some((&axes_type, &axes))];
+        let moved_bytes = evaluate(&ops::Transpose {}.into(), &operands, &[Type::new(ty.elem, dims.clone())])?.pop()?;
+        Some(self.constant_value(moved_bytes, Type::quantized(ty.elem, dims, moved)))
     }
 
     /// The value in another shape; a dynamic outermost axis that keeps its size stays dynamic.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
 use octet_eval::{Event, Interpreter};
-use octet_ir::{Diagnostic, Diagnostics, ElementType, EntityId, Graph, GraphId, Module, Op, ValueDef, ValueId};
+use octet_ir::{Diagnostic, Diagnostics, ElementType, EntityId, Graph, GraphId, Module, ValueId};
 use octet_plugin::{Observer, SampleStream, Tensor};
 
 use super::statistics::{Extremes, Histogram};
@@ -48,7 +48,7 @@ pub(super) fn gather(
     let mut interpreter = Interpreter::new(module, octet_eval::Options::default())?;
     feed.prepare(&mut interpreter)?;
     let total = data.samples();
-    let (workers, deal) = if is_stateful(module) { (1, DEAL) } else { (threads.max(1).min(total.div_ceil(DEAL).max(1)), DEAL) };
+    let (workers, deal) = if module.has_state() { (1, DEAL) } else { (threads.max(1).min(total.div_ceil(DEAL).max(1)), DEAL) };
     let deal = deal.next_multiple_of(feed.batch);
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let job = Job { module, data, what, feed: &feed, deal, next: &next, stop: &stop };
@@ -89,14 +89,6 @@ fn merge(module: &Module, outcomes: Vec<Result<Share, (usize, Diagnostic)>>) -> 
     unsound.sort_by_key(|&(sample, graph, value)| (graph, value, sample));
     unsound.dedup_by_key(|&mut (_, graph, value)| (graph, value));
     Ok(Gathered { extremes: whole.extremes, histograms: whole.histograms, unsound })
-}
-
-/// Whether a sample's result may depend on the samples before it.
-fn is_stateful(module: &Module) -> bool {
-    let states = |graph: &Graph| {
-        graph.values().any(|(_, v)| v.def() == ValueDef::Variable) || graph.ops().any(|(_, o)| matches!(o.op(), Op::VarHandle(_)))
-    };
-    module.graphs().any(|(_, graph)| states(graph))
 }
 
 /// Which column feeds which input, and how many samples a run takes.

@@ -70,7 +70,7 @@ impl Rewrite for Constants {
         let operands = operands.filter(|o| o.iter().any(Option::is_some)).ok_or(Refusal::NoMatch)?;
         self.check_worth(graph, operation)?;
         let declared: Vec<Type> = operation.results().iter().map(|v| graph.ty(*v).clone()).collect();
-        let results = octet_eval::evaluate(operation, &operands, &declared).map_err(|d| Refusal::check(d.message))?;
+        let results = octet_eval::evaluate(operation.op(), &operands, &declared).map_err(|d| Refusal::check(d.message))?;
         for ((&result, ty), (found, constant)) in operation.results().iter().zip(&declared).zip(&results) {
             if found.shape.dims() != ty.shape.dims() || ty.byte_len() != Some(constant.bytes().len()) {
                 return Err(Refusal::check(format!("it computes {found}, the model declares {ty}")));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use octet_ir::ops::Transpose;
-use octet_ir::{Graph, Module, OpId, Operation, Patch, ValueId};
+use octet_ir::{Graph, Module, OpId, Operation, Patch, Type, ValueId};
 
 use super::adapt::{Adapted, Operand, adapt};
 use super::cut::Assignment;
@@ -142,28 +142,37 @@ impl Writer<'_> {
 
     /// The operation works on permuted operands and gives permuted results.
     fn follow(&mut self, id: OpId, operation: &Operation, adapted: &Adapted) {
-        let operands = self.operands(adapted);
-        let results = operation.results().iter().map(|r| (self.p.apply(self.graph.ty(*r)), self.graph.value(*r).loc().clone())).collect();
-        let made = self.patch.op(adapted.op.clone(), operands, results);
-        for (&old, new) in operation.results().iter().zip(made) {
-            self.patch.set_range(new, self.graph.value(old).range().cloned());
+        for (old, new) in self.rebuild(id, operation, adapted, |p, ty| p.apply(ty)) {
             self.permuted.insert(old, new);
             self.natural.insert(old, None);
         }
-        self.patch.erase(id);
     }
 
     /// The operation works on permuted operands and gives the same results as before.
     fn sink(&mut self, id: OpId, operation: &Operation, adapted: &Adapted) {
-        let operands = self.operands(adapted);
-        let results = operation.results().iter().map(|r| (self.graph.ty(*r).clone(), self.graph.value(*r).loc().clone())).collect();
-        let made = self.patch.op(adapted.op.clone(), operands, results);
-        for (&old, new) in operation.results().iter().zip(made) {
-            self.patch.set_range(new, self.graph.value(old).range().cloned());
+        for (old, new) in self.rebuild(id, operation, adapted, |_, ty| ty.clone()) {
             self.patch.replace(old, new);
             self.renamed.insert(old, new);
         }
+    }
+
+    /// The adapted operation in place of the other, each result's type made from the old one; pairs of old and new results.
+    fn rebuild(
+        &mut self,
+        id: OpId,
+        operation: &Operation,
+        adapted: &Adapted,
+        result_type: fn(&Permutation, &Type) -> Type,
+    ) -> Vec<(ValueId, ValueId)> {
+        let operands = self.operands(adapted);
+        let old = |r: &ValueId| (result_type(self.p, self.graph.ty(*r)), self.graph.value(*r).loc().clone());
+        let made = self.patch.op(adapted.op.clone(), operands, operation.results().iter().map(old).collect());
+        let pairs: Vec<(ValueId, ValueId)> = operation.results().iter().copied().zip(made).collect();
+        for &(old, new) in &pairs {
+            self.patch.set_range(new, self.graph.value(old).range().cloned());
+        }
         self.patch.erase(id);
+        pairs
     }
 
     /// The operation stays; what it reads must be there in its natural form.

@@ -1,6 +1,6 @@
 //! What quantization did, as data: one line per operation and per tensor. The command line prints it; `--json` gives it as it is.
 
-use octet_ir::{Diagnostic, EntityId, Graph, GraphId, Module, SourceLocation};
+use octet_ir::{Diagnostic, EntityId, Graph, GraphId, Module, Operation, SourceLocation};
 use serde::Serialize;
 
 use super::choose::Choice;
@@ -40,6 +40,18 @@ pub struct OpReport {
 }
 
 impl OpReport {
+    /// What happened to the operation that stands at `index` of `graph`.
+    pub(super) fn new(graph: &Graph, index: usize, op: &Operation, status: Status, reason: Option<String>) -> Self {
+        Self {
+            graph: graph.name().to_owned(),
+            index,
+            name: op.op().mnemonic().to_uppercase(),
+            tensor: op.results().first().map(|&r| graph.value_name(r)),
+            status,
+            reason,
+        }
+    }
+
     /// Where it stands.
     pub fn location(&self) -> SourceLocation {
         SourceLocation {
@@ -121,14 +133,7 @@ impl Report {
                 Choice::Float(why) => (Status::Float, Some(why.clone())),
                 Choice::Idle => (Status::Unchanged, Some("it only moves numbers between float operations".into())),
             };
-            self.ops.push(OpReport {
-                graph: graph.name().to_owned(),
-                index,
-                name: op.op().mnemonic().to_uppercase(),
-                tensor: op.results().first().map(|&r| graph.value_name(r)),
-                status,
-                reason,
-            });
+            self.ops.push(OpReport::new(graph, index, op, status, reason));
         }
     }
 

@@ -118,17 +118,6 @@ fn apply(patch: Patch, module: &mut Module, id: GraphId) -> Result<(), Diagnosti
     patch.apply(module, id).map(drop).map_err(refused)
 }
 
-fn describe(graph: &Graph, index: usize, op: &Operation, status: Status, reason: Option<String>) -> OpReport {
-    OpReport {
-        graph: graph.name().to_owned(),
-        index,
-        name: op.op().mnemonic().to_uppercase(),
-        tensor: op.results().first().map(|&r| graph.value_name(r)),
-        status,
-        reason,
-    }
-}
-
 /// Quantizes all weights of an operation, or none: the kernels take no mixture.
 fn weights_of(module: &Module, id: GraphId, op_id: OpId, known: &mut Known<'_>, report: &mut Report) -> Option<Patch> {
     let graph = module.graph(id);
@@ -139,17 +128,17 @@ fn weights_of(module: &Module, id: GraphId, op_id: OpId, known: &mut Known<'_>, 
     let float = slots.iter().all(|(_, v)| graph.ty(*v).elem == ElementType::F32)
         && op.results().iter().all(|r| graph.ty(*r).elem == ElementType::F32);
     if slots.is_empty() || !float {
-        report.ops.push(describe(graph, index, op, Status::Unchanged, None));
+        report.ops.push(OpReport::new(graph, index, op, Status::Unchanged, None));
         return None;
     }
     match plan_weights(module, graph, op_id, &slots, known) {
         Ok(plan) => {
-            report.ops.push(describe(graph, index, op, Status::Weights, None));
+            report.ops.push(OpReport::new(graph, index, op, Status::Weights, None));
             Some(write_weights(graph, op_id, op, plan, &mut known.lengths, report))
         }
         Err(why) => {
             let message = format!("{} keeps its float weights: {why}", op.op().mnemonic().to_uppercase());
-            let described = describe(graph, index, op, Status::Float, Some(why));
+            let described = OpReport::new(graph, index, op, Status::Float, Some(why));
             report.notes.push(Diagnostic::note("QNT040", message).at(described.location()));
             report.ops.push(described);
             None
@@ -293,7 +282,7 @@ pub(super) fn float16(module: &mut Module, report: &mut Report, may: &mut dyn Fn
             apply(patch, module, id)?;
         }
         let graph = module.graph(id);
-        report.ops.extend(graph.ops().enumerate().map(|(index, (_, op))| describe(graph, index, op, Status::Unchanged, None)));
+        report.ops.extend(graph.ops().enumerate().map(|(index, (_, op))| OpReport::new(graph, index, op, Status::Unchanged, None)));
     }
     Ok(())
 }

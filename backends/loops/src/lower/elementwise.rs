@@ -96,7 +96,7 @@ impl Cx<'_> {
         let results = [Type { shape: [256].as_slice().into(), ..out.clone() }];
         let bytes: Vec<u8> = (0..=255).collect();
         let constant = Constant::new(bytes);
-        let answer = octet_eval::evaluate(operation, &[Some((&all, &constant))], &results)?;
+        let answer = octet_eval::evaluate(operation.op(), &[Some((&all, &constant))], &results)?;
         let bytes = answer.first().map(|(_, c)| c.bytes().to_vec()).unwrap_or_default();
         Bytes256::try_from(bytes).or_else(|_| unsupported("the function of a byte is no table"))
     }

@@ -55,7 +55,7 @@ impl Cx<'_> {
         }
         let operands: Vec<Option<(&Type, &Constant)>> = constants.iter().map(|c| c.as_ref().map(|(t, c)| (t, c))).collect();
         let results: Vec<Type> = operation.results().iter().map(|&id| Type::i32(self.graph.ty(id).shape.to_static())).collect();
-        let answers = octet_eval::evaluate(operation, &operands, &results)?;
+        let answers = octet_eval::evaluate(operation.op(), &operands, &results)?;
         let sources: Vec<ValueId> = moved.iter().map(|&i| operand(operation, i)).collect::<Result<_>>()?;
         let fill = self.fill_value(operation)?;
         for (&id, (_, numbers)) in operation.results().iter().zip(&answers) {

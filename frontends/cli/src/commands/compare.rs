@@ -11,7 +11,7 @@ use octet_plugin::SampleStream;
 use serde_json::{Value, json};
 
 use crate::args::{Data, Importing};
-use crate::driver::{Comparison, Difference, Feeder, Plan, argmax, for_each_sample, has_state, numbers, real};
+use crate::driver::{Comparison, Difference, Feeder, Plan, argmax, for_each_sample, numbers, real};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::table::{self, Table};
@@ -88,7 +88,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
     }
     let threads = arguments.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
     // Samples of a model with state follow one another: both sides run in order then.
-    let threads = if has_state(&a.module) || has_state(&b.module) { 1 } else { threads };
+    let threads = if a.module.has_state() || b.module.has_state() { 1 } else { threads };
     let plan = Plan { threads, reset: false };
     let mut progress = Progress::new(terminal);
     progress.begin("compare");

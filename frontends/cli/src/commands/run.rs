@@ -118,14 +118,18 @@ fn no_signature(module: &Module, key: &str) -> Failure {
     Failure::usage(Diagnostic::error("CLI002", format!("there is no signature '{key}'")).with_note(known))
 }
 
-/// Outputs of a graph by name and number; a name that stands twice gets its number.
+/// A name that stands already gets its number.
+fn unique(others: &[Collected], name: String, number: usize) -> String {
+    if others.iter().any(|c| c.name == name) { format!("{name}#{number}") } else { name }
+}
+
+/// Outputs of a graph by name and number.
 fn named(module: &Module, graph: GraphId, names: impl Iterator<Item = (String, usize)>) -> Vec<Collected> {
     let mut out: Vec<Collected> = Vec::new();
     let Some(graph) = module.get_graph(graph) else { return out };
     for (name, number) in names {
         let Some(&value) = graph.outputs().get(number) else { continue };
-        let taken = out.iter().any(|c| c.name == name);
-        let name = if taken { format!("{name}#{number}") } else { name };
+        let name = unique(&out, name, number);
         out.push(Collected { name, ty: graph.ty(value).clone(), samples: Vec::new() });
     }
     out
@@ -136,9 +140,7 @@ fn all(module: &Module) -> Vec<Collected> {
     let main = module.main();
     let mut out: Vec<Collected> = Vec::new();
     for value in computed(module) {
-        let name = main.value_name(value);
-        let taken = out.iter().any(|c| c.name == name);
-        let name = if taken { format!("{name}#{}", value.index()) } else { name };
+        let name = unique(&out, main.value_name(value), value.index());
         out.push(Collected { name, ty: main.ty(value).clone(), samples: Vec::new() });
     }
     out

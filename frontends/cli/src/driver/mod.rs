@@ -11,5 +11,5 @@ pub use compile::{Compiled, Compiler, DATA_SET};
 pub use load::{load, load_with, load_with_notes, read};
 pub use metrics::{Comparison, Difference, argmax};
 pub use real::{dequantized, numbers, real};
-pub use samples::{Feeder, Plan, for_each_sample, has_state};
+pub use samples::{Feeder, Plan, for_each_sample};
 pub use save::{Destination, save, save_text};

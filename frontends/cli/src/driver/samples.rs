@@ -6,19 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use octet_eval::Interpreter;
-use octet_ir::{Diagnostic, Diagnostics, EntityId, Module, Op, ValueDef};
+use octet_ir::{Diagnostic, Diagnostics, EntityId, Module};
 use octet_plugin::{SampleStream, Tensor};
 
 /// Samples that a thread takes at a time: enough to make hand-over cheap, few enough to keep all threads busy.
 const BLOCK: usize = 8;
-
-/// Whether a run leaves something behind that the next one sees: variables, or the states of recurrent operations.
-pub fn has_state(module: &Module) -> bool {
-    module.graphs().any(|(_, graph)| {
-        let variable = graph.values().any(|(_, v)| v.def() == ValueDef::Variable);
-        variable || graph.ops().any(|(_, o)| matches!(o.op(), Op::VarHandle(_) | Op::ReadVariable(_) | Op::AssignVariable(_)))
-    })
-}
 
 /// How samples are run.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +33,7 @@ pub fn for_each_sample<R: Send>(
     each: impl Fn(&mut Interpreter, usize) -> Result<R, Diagnostics> + Sync,
     mut sink: impl FnMut(usize, R) -> Result<(), Diagnostics>,
 ) -> Result<(), Diagnostics> {
-    let parallel = plan.reset || !has_state(interpreter.module());
+    let parallel = plan.reset || !interpreter.module().has_state();
     let threads = if parallel { plan.threads.clamp(1, samples.div_ceil(BLOCK).max(1)) } else { 1 };
     let one = |own: &mut Interpreter, sample: usize| {
         if plan.reset {

@@ -1,15 +1,11 @@
 //! One op on constants: what constant folding needs.
 
-use octet_ir::{Constant, Diagnostic, Module, Operation, Type};
+use octet_ir::{Constant, Diagnostic, Module, Op, Type};
 
 use super::Interpreter;
 
-/// The results of `operation` for constant operands, with their types. The op must be pure.
-pub fn evaluate(
-    operation: &Operation,
-    operands: &[Option<(&Type, &Constant)>],
-    results: &[Type],
-) -> Result<Vec<(Type, Constant)>, Diagnostic> {
+/// The results of an operation for constant operands, with their types. The op must be pure.
+pub fn evaluate(op: &Op, operands: &[Option<(&Type, &Constant)>], results: &[Type]) -> Result<Vec<(Type, Constant)>, Diagnostic> {
     let mut module = Module::new();
     let mut builder = octet_ir::GraphBuilder::new(&mut module, "");
     let mut values = Vec::with_capacity(operands.len());
@@ -17,7 +13,7 @@ pub fn evaluate(
         values.push(operand.map(|(ty, constant)| builder.constant(constant.clone(), ty.clone(), octet_ir::Loc::unknown())));
     }
     let types = results.iter().map(|ty| (ty.clone(), octet_ir::Loc::unknown())).collect();
-    for value in builder.op(operation.op().clone(), &values, types) {
+    for value in builder.op(op.clone(), &values, types) {
         builder.output(value);
     }
     builder.finish();
