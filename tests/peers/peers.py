@@ -27,6 +27,7 @@ OPS = {
     "abort": ("os", "abort"),  # to try that a crash costs only its job
     "litert": ("runtimes", "litert"),
     "tflm": ("runtimes", "tflm"),
+    "tflm_arena": ("runtimes", "tflm_arena"),
     "onnxruntime": ("runtimes", "onnxruntime"),
     "details": ("runtimes", "details"),
     "structure": ("structure", "structure"),

@@ -152,6 +152,59 @@ def tflm(job):
     return stack.save(job["out"])
 
 
+def tflm_runs(model, arena):
+    """The outputs for inputs of ones in an arena of so many bytes, or None where it does not suffice. In a process of its own: a far too small
+    arena ends it."""
+    import os
+
+    from tflite_micro.python.tflite_micro import runtime
+
+    source, sink = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            interpreter = runtime.Interpreter.from_bytes(model, arena_size=arena)
+            graph = main_graph(model)
+            for i in range(graph.InputsLength()):
+                detail = interpreter.get_input_details(i)
+                interpreter.set_input(np.ones(detail["shape"], detail["dtype"]), i)
+            interpreter.invoke()
+            with os.fdopen(sink, "wb") as file:
+                for i in range(graph.OutputsLength()):
+                    file.write(interpreter.get_output(i).tobytes())
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(sink)
+    with os.fdopen(source, "rb") as file:
+        outputs = file.read()
+    return outputs if os.waitpid(child, 0)[1] == 0 else None
+
+
+def tflm_arena(job):
+    """models, printed -> least (bytes of arena for each model), below (whether the last one runs with a byte less than its least), runs (whether it
+    does with `printed` bytes), equal (whether all models give the same outputs)."""
+    least, outputs = [], []
+    for path in job["models"]:
+        model = read(path)
+        low, high = 0, 1 << 24
+        while low < high:
+            middle = (low + high) // 2
+            if tflm_runs(model, middle) is None:
+                low = middle + 1
+            else:
+                high = middle
+        least.append(high)
+        outputs.append(tflm_runs(model, high))
+    return {
+        "least": least,
+        "below": tflm_runs(model, least[-1] - 1) is not None,
+        "runs": tflm_runs(model, job["printed"]) is not None,
+        "equal": outputs[0] is not None and all(o == outputs[0] for o in outputs),
+    }
+
+
 def onnxruntime(job):
     """model (.onnx), inputs, out; without graph optimizations, so that what is computed is what the file says."""
     import onnxruntime as ort

@@ -131,7 +131,7 @@ fn generated_graphs_have_the_interpreters_bytes() {
     use octet_tests::generated::{holds, seeds};
 
     let full = seeds(0).end > 0;
-    let (mut ran, mut refused, mut findings) = (0u64, 0u64, Vec::new());
+    let (mut ran, mut refused, mut findings) = (0u64, std::collections::BTreeMap::<String, u64>::new(), Vec::new());
     let profiles = [("int8", Profile::int8(), true), ("int16x8", Profile::int16x8(), true), ("float", Profile::float(), false)];
     for (name, profile, exact) in profiles {
         let profile = Profile { control_flow: false, state: false, max_ops: 6, max_elements: 256, ..profile.on(Runtime::Tflm) };
@@ -142,15 +142,21 @@ fn generated_graphs_have_the_interpreters_bytes() {
             let answer = holds(&module, &|module| compare(module, &COptions::default(), "gcc", native::STRICT, 2, exact));
             match answer {
                 Ok(()) => here += 1,
-                Err(why) if REFUSALS.iter().any(|code| why.contains(code)) => refused += 1,
+                Err(why) if REFUSALS.iter().any(|code| why.contains(code)) => {
+                    for line in why.lines() {
+                        *refused.entry(line.chars().filter(|c| !c.is_ascii_digit()).take(110).collect()).or_default() += 1;
+                    }
+                }
                 // No kernel of the interpreter's, or inputs that are no numbers.
                 Err(why) if why.contains("EVL0") || why.contains("is of type") || why.contains("no inputs") => {}
-                Err(why) => findings.push(format!("{name} {seed}: {}", why.chars().take(600).collect::<String>())),
+                Err(why) => findings.push(octet_graphgen::report(seed, name, &format!("{why:.600}"), &module)),
             }
             seed += 1;
         }
         ran += here;
     }
-    println!("{ran} graphs ran, {refused} were refused");
+    let mut refused: Vec<(u64, String)> = refused.into_iter().map(|(why, n)| (n, why)).collect();
+    refused.sort_by(|a, b| b.cmp(a));
+    println!("{ran} graphs ran; refused: {refused:#?}");
     assert!(findings.is_empty() && ran > 0, "{} of {ran}:\n{}", findings.len(), findings.join("\n"));
 }

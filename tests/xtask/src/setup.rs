@@ -69,7 +69,8 @@ fn find_python() -> Outcome<PathBuf> {
     fitting().ok_or(missing)
 }
 
-/// Makes sure of tools: as root on Debian, missing ones are installed from these packages.
+/// Makes sure of tools: as root on Debian, missing ones are installed from these packages (`NAME=VERSION`; where an archive has that version no longer, the
+/// one that it has).
 pub(crate) fn debian(packages: &[&str], tools: &[&str]) -> Outcome {
     let missing = |tool: &&&str| !succeeds(&mut command(tool, &["--version"]));
     let Some(tool) = tools.iter().find(missing) else { return Ok(()) };
@@ -80,7 +81,12 @@ pub(crate) fn debian(packages: &[&str], tools: &[&str]) -> Outcome {
     println!("setup: apt-get install {}", packages.join(" "));
     run(&mut command("apt-get", &["update", "-qq"]))?;
     let install = ["install", "-y", "-qq", "--no-install-recommends"];
-    run(command("apt-get", &install).args(packages).env("DEBIAN_FRONTEND", "noninteractive"))?;
+    let pinned = run(command("apt-get", &install).args(packages).env("DEBIAN_FRONTEND", "noninteractive"));
+    if pinned.is_err() {
+        println!("setup: not these versions; figures may differ");
+        let names: Vec<&str> = packages.iter().map(|p| p.split('=').next().unwrap_or(p)).collect();
+        run(command("apt-get", &install).args(names).env("DEBIAN_FRONTEND", "noninteractive"))?;
+    }
     if tools.iter().any(|tool| missing(&tool)) { Err(needed) } else { Ok(()) }
 }
 
