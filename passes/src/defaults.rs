@@ -42,7 +42,8 @@ pub fn default_pipeline(goal: &Goal) -> Pipeline {
     if let Some(mode) = goal.mode {
         if let Some(data) = goal.data.as_ref().filter(|_| mode.quantizes_activations()) {
             let method = goal.method.iter().map(|m| ("method", text(m)));
-            add("calibrate", std::iter::once(("data", text(data))).chain(method).collect());
+            let bits = (mode == Mode::Int16x8).then_some(("softmax_bits", Attr::Int(15)));
+            add("calibrate", std::iter::once(("data", text(data))).chain(method).chain(bits).collect());
         }
         let io = goal.io.iter().map(|io| ("io", Attr::Word(io.name().to_owned())));
         let runtime = (goal.runtime != Runtime::default()).then(|| ("runtime", Attr::Word(goal.runtime.name().to_owned())));

@@ -228,3 +228,77 @@ graph @main(%0: 1x2 f32 loc(\"x\")) {
     octet_passes::run(&module, &pipeline, &settings, &data, &mut Silent::default()).expect("runs");
     assert!((1..=16).contains(&most.load(Ordering::Relaxed)), "{most:?} samples at once");
 }
+
+/// Two rows of scores in [-2, 2]; what SOFTMAX reads has masks added or selected into it.
+fn masked(body: &str) -> Module {
+    let source = format!("octet.ir 1\ngraph @main(%0: 2x4 f32 loc(\"x\")) {{\n{body}\n  return %9\n}}\n");
+    let data = Memory { shape: vec![1, 2, 4], values: vec![2.0, -2.0, 0.0, 1.0, 0.5, -1.0, -2.0, 1.5] };
+    let (outcome, monitor) = run(&source, &data, "min-max", 1);
+    let module = outcome.expect("runs").module;
+    assert!(monitor.0.0.is_empty(), "{:?}", monitor.0.0);
+    module
+}
+
+#[test]
+fn softmax_sees_masks_no_deeper_than_their_floor() {
+    // The smaller of the rows' largest sums is 1.5, and ln(512 * 4) is 7.6.
+    for mask in ["-inf", "-1e9", "-10000.0", "-3.4e38"] {
+        let module = masked(&format!(
+            "  %1 = const [0.0, 0.0, 0.0, {mask}, 0.0, 0.0, 0.0, 0.0] : 2x4 f32 loc(\"mask\")
+  %2 = add(%0, %1) : 2x4 f32 loc(\"sum\")
+  %9 = softmax(%2) : 2x4 f32"
+        ));
+        assert_eq!(range_of(&module, "sum"), Some(Range::new(1.5 - 8.0, 2.0)), "{mask}");
+        // Added to a score of 2, what is at this floor is at the sum's.
+        assert_eq!(range_of(&module, "mask"), Some(Range::new(1.5 - 8.0 - 2.0, 0.0)), "{mask}");
+        assert_eq!(range_of(&module, "x"), Some(Range::new(-2.0, 2.0)), "{mask}");
+    }
+}
+
+#[test]
+fn floors_go_up_through_movements_selections_and_factors() {
+    let module = masked(
+        "  %1 = const x\"01010001\" : 4 bool
+  %2 = const [-inf] : f32 loc(\"never\")
+  %3 = const [0.5] : f32
+  %4 = select_v2(%1, %0, %2) : 2x4 f32 loc(\"chosen\")
+  %5 = const [4, 2] : 2 i32
+  %6 = const [2, 4] : 2 i32
+  %7 = reshape(%4, %5) : 4x2 f32 loc(\"moved\")
+  %8 = reshape(%7, %6) : 2x4 f32
+  %10 = mul(%8, %3) : 2x4 f32 loc(\"half\")
+  %9 = softmax(%10) : 2x4 f32",
+    );
+    assert_eq!(range_of(&module, "half"), Some(Range::new(0.75 - 8.0, 1.0)));
+    assert_eq!(range_of(&module, "moved"), Some(Range::new(1.5 - 16.0, 2.0)));
+    assert_eq!(range_of(&module, "never"), Some(Range::new(1.5 - 16.0, 1.5 - 16.0)));
+}
+
+#[test]
+fn a_mask_of_ones_reaches_its_floor_in_one_step() {
+    let module = masked(
+        "  %1 = relu(%0) : 2x4 f32 loc(\"ones\")
+  %2 = const [-3.4e38] : f32 loc(\"never\")
+  %3 = mul(%1, %2) : 2x4 f32 loc(\"mask\")
+  %4 = const [-1.0, 0.0, 1.0, 0.5] : 4 f32
+  %5 = add(%4, %3) : 2x4 f32 loc(\"sum\")
+  %9 = softmax(%5) : 2x4 f32",
+    );
+    // Both rows' largest sum is the 1 that has no mask.
+    assert_eq!(range_of(&module, "sum"), Some(Range::new(-7.0, 1.0)));
+    assert_eq!(range_of(&module, "mask"), Some(Range::new(-8.0, 0.0)));
+    let never = -8.0 * 255.0 / 2.0;
+    assert_eq!(range_of(&module, "never"), Some(Range::new(never, never)));
+}
+
+#[test]
+fn what_others_read_too_has_no_floor() {
+    let module = masked(
+        "  %1 = const [0.0, 0.0, 0.0, -1e9] : 4 f32 loc(\"mask\")
+  %2 = add(%0, %1) : 2x4 f32 loc(\"sum\")
+  %3 = softmax(%2) : 2x4 f32
+  %9 = add(%2, %3) : 2x4 f32",
+    );
+    assert_eq!(range_of(&module, "sum").expect("a range").min, [-1e9]);
+    assert_eq!(range_of(&module, "mask"), None);
+}

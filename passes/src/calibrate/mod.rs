@@ -6,12 +6,17 @@
 //!
 //! The whole data set is used, every sample counts the same, and the result depends neither on the order of samples nor on the number of
 //! threads. Bodies of IF and WHILE are calibrated by what passes through them. Tensors are looked at when they are computed; none is kept.
+//! What SOFTMAX alone reads is ranged no deeper than SOFTMAX can see.
 
+mod floor;
 mod method;
 mod run;
 mod statistics;
 
-use octet_ir::{Attr, Diagnostic, Diagnostics, EntityId, Graph, GraphId, Module, Patch, Range, SourceLocation, ValueId, from_attr};
+use octet_ir::{
+    Attr, Diagnostic, Diagnostics, ElementType, EntityId, Graph, GraphId, Module, Patch, Range, SourceLocation, ValueDef, ValueId,
+    from_attr,
+};
 use octet_plugin::{Options, Pass, PassContext};
 use serde::Deserialize;
 
@@ -19,6 +24,7 @@ pub use method::{METHODS, Method, MethodEntry, Seen, method};
 pub use statistics::Histogram;
 
 use crate::quantize::Bounds;
+use floor::Sight;
 use run::{Gather, Gathered, gather};
 
 octet_plugin::register_pass!("calibrate", "Runs the model over data and notes the range of every real tensor.", create);
@@ -31,6 +37,13 @@ struct CalibrateOptions {
     /// How ranges are chosen.
     #[serde(default = "min_max")]
     method: String,
+    /// How fine SOFTMAX's results will be: 8 bits, or 15 where activations have 16.
+    #[serde(default = "eight")]
+    softmax_bits: u32,
+}
+
+fn eight() -> u32 {
+    8
 }
 
 fn min_max() -> String {
@@ -42,13 +55,14 @@ fn create(options: Options) -> Result<Box<dyn Pass>, Diagnostic> {
         Diagnostic::error("CAL001", format!("options of calibrate: {e}"))
             .with_help("write calibrate{data = \"FILE\", method = \"min-max\"}")
     })?;
-    Ok(Box::new(Calibrate { method: method(&parsed.method)?, data: parsed.data }))
+    Ok(Box::new(Calibrate { method: method(&parsed.method)?, data: parsed.data, softmax_bits: parsed.softmax_bits }))
 }
 
 /// The `calibrate` pass.
 struct Calibrate {
     data: String,
     method: Box<dyn Method>,
+    softmax_bits: u32,
 }
 
 impl Pass for Calibrate {
@@ -57,7 +71,8 @@ impl Pass for Calibrate {
         if data.samples() == 0 {
             return Err(Diagnostic::error("CAL004", "there is no sample to calibrate with").in_file(data.origin()).into());
         }
-        let first = gather(module, data.as_ref(), Gather::Extremes, context.threads, context.observer)?;
+        let sights: Vec<Sight> = module.graphs().map(|(_, graph)| Sight::new(module, graph)).collect();
+        let mut first = gather(module, data.as_ref(), Gather::Extremes(&sights), context.threads, context.observer)?;
         let mut positions: Option<(GraphId, Vec<usize>)> = None;
         for &(sample, graph, value) in &first.unsound {
             // They come graph by graph.
@@ -67,7 +82,7 @@ impl Pass for Calibrate {
                 format!("tensor '{}' holds NaN or infinity for sample {sample}: it gets no range", module.graph(graph).value_name(value));
             context.observer.report(Diagnostic::warning("CAL005", message).at(at(module.graph(graph), positions, value)));
         }
-        let bounds = bounds(&first);
+        let bounds = self.bounds(module, &sights, &mut first);
         let second = if self.method.needs_histogram() {
             Some(gather(module, data.as_ref(), Gather::Histograms(&bounds), context.threads, context.observer)?)
         } else {
@@ -87,6 +102,33 @@ impl Pass for Calibrate {
 }
 
 impl Calibrate {
+    /// The range of every value of every graph. Constants get one where they reach below their floor.
+    fn bounds(&self, module: &Module, sights: &[Sight], gathered: &mut Gathered) -> Vec<Vec<Option<Bounds>>> {
+        let mut all = Vec::new();
+        for (((_, graph), sight), extremes) in module.graphs().zip(sights).zip(&mut gathered.extremes) {
+            let constants: Vec<(ValueId, Vec<f32>)> = graph
+                .values()
+                .filter(|(_, v)| matches!(v.def(), ValueDef::Constant(_)) && v.ty().elem == ElementType::F32)
+                .filter(|(_, v)| {
+                    let mut readers = v.uses().iter().filter_map(floor::reader);
+                    readers.any(|(op, _)| graph.op(op).results().iter().any(|r| sight.masked[r.index()]))
+                })
+                .filter_map(|(id, _)| Some((id, module.constant_of(graph, id)?.to_f32())))
+                .collect();
+            for (id, values) in &constants {
+                extremes[id.index()].add_masked(values);
+            }
+            let floors = floor::floors(module, graph, sight, extremes, self.softmax_bits);
+            let mut bounds: Vec<Option<Bounds>> = extremes.iter().zip(&floors).map(|(e, floor)| e.bounds_above(*floor)).collect();
+            for (id, values) in &constants {
+                let own = Bounds::of(values);
+                bounds[id.index()] = bounds[id.index()].filter(|b| floors[id.index()].is_some() && Some(*b) != own);
+            }
+            all.push(bounds);
+        }
+        all
+    }
+
     /// A patch that notes the ranges of one graph's values.
     fn note(&self, graph: &Graph, bounds: &[Option<Bounds>], histograms: Option<&[Option<Histogram>]>) -> Patch {
         let mut patch = Patch::at_end(graph);
@@ -101,10 +143,6 @@ impl Calibrate {
         }
         patch
     }
-}
-
-fn bounds(gathered: &Gathered) -> Vec<Vec<Option<Bounds>>> {
-    gathered.extremes.iter().map(|graph| graph.iter().map(statistics::Extremes::bounds).collect()).collect()
 }
 
 fn at(graph: &Graph, positions: &[usize], value: ValueId) -> SourceLocation {

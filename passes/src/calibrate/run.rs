@@ -10,6 +10,7 @@ use octet_eval::{Event, Interpreter};
 use octet_ir::{Diagnostic, Diagnostics, ElementType, EntityId, Graph, GraphId, Module, ValueId};
 use octet_plugin::{Observer, SampleStream, Tensor};
 
+use super::floor::Sight;
 use super::statistics::{Extremes, Histogram};
 use crate::quantize::Bounds;
 
@@ -30,8 +31,8 @@ pub(super) struct Gathered {
 /// What to gather.
 #[derive(Clone, Copy)]
 pub(super) enum Gather<'a> {
-    /// Extremes of every tensor.
-    Extremes,
+    /// Extremes of every tensor; per graph, what SOFTMAX alone reads.
+    Extremes(&'a [Sight]),
     /// Counts between extremes, per graph and value.
     Histograms(&'a [Vec<Option<Bounds>>]),
 }
@@ -251,8 +252,13 @@ impl octet_eval::Observer for Watch<'_> {
         }
         let (graph, value) = (event.graph.index(), event.value.index());
         match self.what {
-            Gather::Extremes => {
-                let finite = self.share.extremes[graph][value].add(event.elements());
+            Gather::Extremes(sights) => {
+                let (sight, extremes) = (&sights[graph], &mut self.share.extremes[graph][value]);
+                let elements = event.elements();
+                let finite = if sight.masked[value] { extremes.add_masked(elements) } else { extremes.add(elements) };
+                if sight.rows[value] {
+                    extremes.add_rows(elements, event.ty.shape.dims().last().copied().unwrap_or(1));
+                }
                 let known = || self.share.unsound.iter().any(|&(_, g, v)| (g, v) == (event.graph, event.value));
                 if !finite && !known() {
                     self.share.unsound.push((self.sample, event.graph, event.value));

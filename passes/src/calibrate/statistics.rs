@@ -4,6 +4,7 @@
 
 use octet_eval::float::vector::vectorized;
 
+use super::floor::MASKED;
 use crate::quantize::Bounds;
 
 /// Bins of a histogram.
@@ -15,11 +16,15 @@ pub(super) struct Extremes {
     lo: f32,
     hi: f32,
     finite: bool,
+    /// Whether minus infinity was seen where it may stand.
+    masked: bool,
+    /// The smallest of the rows' largest values.
+    row: f32,
 }
 
 impl Default for Extremes {
     fn default() -> Self {
-        Self { lo: f32::INFINITY, hi: f32::NEG_INFINITY, finite: true }
+        Self { lo: f32::INFINITY, hi: f32::NEG_INFINITY, finite: true, masked: false, row: f32::INFINITY }
     }
 }
 
@@ -55,16 +60,61 @@ impl Extremes {
         finite
     }
 
+    /// Adds values among which minus infinity may stand; answers whether all others are finite.
+    pub(super) fn add_masked(&mut self, values: &[f32]) -> bool {
+        let mut finite = true;
+        for &v in values {
+            if v == f32::NEG_INFINITY {
+                self.masked = true;
+            } else {
+                (self.lo, self.hi) = (self.lo.min(v), self.hi.max(v));
+                finite &= v.is_finite();
+            }
+        }
+        self.finite &= finite;
+        finite
+    }
+
+    /// Notes the largest value of each row of `length` values; rows that are masked throughout do not count.
+    pub(super) fn add_rows(&mut self, values: &[f32], length: usize) {
+        let largest = values.chunks(length.max(1)).map(|row| row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        self.row = largest.filter(|&largest| largest >= MASKED).fold(self.row, f32::min);
+    }
+
     /// Adds what another thread gathered.
     pub(super) fn merge(&mut self, other: &Self) {
         self.lo = self.lo.min(other.lo);
         self.hi = self.hi.max(other.hi);
         self.finite &= other.finite;
+        self.masked |= other.masked;
+        self.row = self.row.min(other.row);
     }
 
     /// The range; `None` when nothing was seen or something was not finite.
     pub(super) fn bounds(&self) -> Option<Bounds> {
-        if self.finite { Bounds::new(self.lo, self.hi) } else { None }
+        if self.finite && !self.masked { Bounds::new(self.lo, self.hi) } else { None }
+    }
+
+    /// The range of what is raised to a floor, if the value has one.
+    pub(super) fn bounds_above(&self, floor: Option<f32>) -> Option<Bounds> {
+        match floor {
+            Some(floor) if self.finite => {
+                let lo = if self.masked { floor } else { self.lo.max(floor) };
+                Bounds::new(lo, self.hi.max(floor))
+            }
+            Some(_) => None,
+            None => self.bounds(),
+        }
+    }
+
+    /// The largest value, of those that are no masks.
+    pub(super) fn largest(&self) -> Option<f32> {
+        (self.finite && self.hi.is_finite()).then_some(self.hi)
+    }
+
+    /// The smallest of the rows' largest values.
+    pub(super) fn row(&self) -> Option<f32> {
+        self.row.is_finite().then_some(self.row)
     }
 }
 
@@ -79,7 +129,7 @@ impl Histogram {
         Self { counts: vec![0; BINS] }
     }
 
-    /// Counts values, all of which lie within `bounds`.
+    /// Counts values; what lies outside `bounds` counts at its ends.
     pub(super) fn add(&mut self, values: &[f32], bounds: Bounds) {
         let width = bounds.hi - bounds.lo;
         let factor = if width > 0.0 && width.is_finite() { BINS as f32 / width } else { 0.0 };

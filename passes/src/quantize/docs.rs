@@ -22,11 +22,14 @@ pub fn docs() -> String {
          *filters* are int8 over [-127, 127], symmetric, with a scale per output channel; a *bias* is int32 (int64 in 16x8) and has the product of\n\
          both scales. Operands and results that are *shared* have one scale and zero point among them: the union of their ranges, unless a kernel\n\
          or training prescribes it. A *fixed* result has the scale that its kernel prescribes.\n\n\
-         Two rules go beyond an operation's own:\n\n\
+         Three rules go beyond an operation's own:\n\n\
          - An addend that nothing else reads takes the range of the sum too, unless that would more than double its own: it then has the sum's\n  \
            scale or one close to it, and the addition does not round it a second time. (Int8 only.)\n\
          - A fully connected layer of fewer than 8 inputs has one scale where rounding with it moves no output by more than two quanta: scales per\n  \
-           unit would take more bytes than the filter.\n\n\
+           unit would take more bytes than the filter.\n\
+         - What SOFTMAX alone reads is ranged no deeper than SOFTMAX can see, nor are masks that are added to it, minus infinity included: the floor\n  \
+           is the smallest maximum of a row, less ln(512 n) for rows of n (ln(65536 n) in 16x8). What is raised to it adds, all together,\n  \
+           less than half a step to any result; `passes/src/calibrate/floor.rs` has the rule.\n\n\
          Dynamic-range leaves an operation in float where int8 would cost more bytes than it saves, and where its weights are fewer than 1024 and\n\
          less than a hundredth of the model's: the kernels round activations too, which costs accuracy.\n\n\
          LiteRT and TFLM stand for the runtimes whose kernels take the types; *decomposed* means that equal operations with kernels take its place.\n\

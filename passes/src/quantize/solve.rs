@@ -511,12 +511,17 @@ fn entry_graphs(module: &Module) -> BTreeSet<GraphId> {
     named.filter(|g| !called.contains(&g.index())).collect()
 }
 
-/// The range of a constant's elements; `None` for values that are no dense, finite constants.
+/// The range of a constant's elements; `None` for values that are no dense, finite constants. Where calibration found that nothing can
+/// tell lower elements from a floor (masks before SOFTMAX), the range begins there, and minus infinity is one of them.
 pub(super) fn constant_bounds(module: &Module, graph: &Graph, value: ValueId) -> Option<Bounds> {
     if graph.ty(value).elem != ElementType::F32 {
         return None;
     }
-    Bounds::of(&module.constant_of(graph, value)?.to_f32())
+    let mut elements = module.constant_of(graph, value)?.to_f32();
+    if let Some(Bounds { lo: floor, .. }) = observed(graph, value) {
+        elements.iter_mut().for_each(|e| *e = if *e < floor { floor } else { *e });
+    }
+    Bounds::of(&elements)
 }
 
 /// The range that was observed or declared for a value.
