@@ -15,6 +15,7 @@ pub mod native;
 pub mod ours;
 pub mod perturb;
 pub mod tolerance;
+pub mod wasm;
 
 pub use octet_peers as peers;
 

@@ -40,6 +40,9 @@ pub(crate) struct Arguments {
     /// With --target c: also write a program that runs the model and compares its outputs with the interpreter's
     #[arg(long)]
     emit_test: bool,
+    /// With --target wasm: which vector instructions the module may have; every build has the same bits
+    #[arg(long, value_name = "BUILD")]
+    simd: Option<SimdName>,
     /// What becomes of the numbers; without it, the model is optimized and stays in float
     #[arg(long, value_name = "MODE", help_heading = "Quantization")]
     quantize: Option<ModeName>,
@@ -65,6 +68,17 @@ pub(crate) struct Arguments {
     passes: Passes,
     #[command(flatten)]
     plugins: Plugins,
+}
+
+/// The builds of target wasm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum SimdName {
+    /// no vectors: runs everywhere
+    None,
+    /// the vectors of WebAssembly 2.0
+    Strict,
+    /// relaxed dot products too: only for engines where the module's probe() answers 1
+    Relaxed,
 }
 
 /// [`Mode`] as an argument.
@@ -211,6 +225,10 @@ fn target(arguments: &Arguments) -> Result<(String, Options, bool), Failure> {
     }
     if arguments.emit_test {
         options.push(("test".into(), Attr::Bool(true)));
+    }
+    if let Some(simd) = arguments.simd {
+        let word = simd.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
+        options.push(("simd".into(), Attr::Word(word)));
     }
     let registry = Registry::<BackendEntry>::collect()?;
     let backend = (registry.get(&spec.name).map_err(Failure::usage)?.create)(options.clone()).map_err(Failure::usage)?;

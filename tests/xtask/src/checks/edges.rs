@@ -76,6 +76,12 @@ const RULES: &[Rule] = &[
         reason: "a backend sees the IR, the shared lowering, the evaluator for what its test programs expect, and the file that its arrays hold",
     },
     Rule {
+        name: "octet-backend-wasm",
+        rooms: &["octet-ir", "octet-loops", "octet-plugin"],
+        libraries: None,
+        reason: "a backend sees the IR and the shared lowering",
+    },
+    Rule {
         name: "octet-targets",
         rooms: &["octet-ir"],
         libraries: Some(&["serde", "toml"]),
@@ -92,6 +98,7 @@ const RULES: &[Rule] = &[
         rooms: &[
             "octet-backend-c",
             "octet-backend-tflite",
+            "octet-backend-wasm",
             "octet-data",
             "octet-eval",
             "octet-frontend-onnx",
@@ -159,6 +166,7 @@ const RULES: &[Rule] = &[
             "octet",
             "octet-backend-c",
             "octet-backend-tflite",
+            "octet-backend-wasm",
             "octet-data",
             "octet-eval",
             "octet-frontend-tflite",

@@ -1,0 +1,100 @@
+//! The way out to WebAssembly: a model as one self-contained module.
+//!
+//! The module imports nothing. It exports its `memory`, `invoke`, `reset` (of what is kept between runs), and where inputs and outputs lie: `input_count()`,
+//! `input_ptr(i)`, `input_bytes(i)` and the same for outputs. Weights are data, one arena is planned, and every loop has bounds that were known when the
+//! module was written, so that it needs neither fuel nor a limit. A custom section `octet` describes names, shapes, types and scales as JSON.
+//!
+//! The kernels are those of `octet_loops`, with its bits; where the engine has vectors, the inner loops have kernels of their own with the same results. This
+//! crate computes nothing of a model and does no I/O.
+//!
+//! | code | what is wrong |
+//! |---|---|
+//! | `WGN001` | an option does not exist or does not fit |
+//! | `WGN002` | a kernel cannot be encoded |
+//! | `WGN003` | the model needs more memory than a module can have |
+
+mod asm;
+mod describe;
+mod encode;
+mod fast;
+mod functions;
+mod math;
+mod module;
+
+use octet_ir::{Attr, Diagnostic, Diagnostics, Module, from_attr};
+use octet_loops::plan::{PlanOptions, plan};
+use octet_plugin::{Artifact, Backend, Options, register_backend};
+use serde::Deserialize;
+
+/// Which instructions a module may have. All builds have the same bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Simd {
+    /// No vectors: runs everywhere.
+    None,
+    /// The vectors of WebAssembly 2.0.
+    #[default]
+    Strict,
+    /// The relaxed dot product too, which is exact on some engines and machines only: run it where the module's `probe()` answers 1.
+    Relaxed,
+}
+
+impl Simd {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::None, Self::Strict, Self::Relaxed];
+
+    /// Its name in options and descriptions.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Strict => "strict",
+            Self::Relaxed => "relaxed",
+        }
+    }
+}
+
+/// How to write.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WasmOptions {
+    /// Which instructions the module may have.
+    pub simd: Simd,
+}
+
+/// Writes a verified module as WebAssembly.
+///
+/// # Errors
+/// Every operation that generated code has no kernel for; a model that is too large.
+pub fn write(module: &Module, options: &WasmOptions, notes: &mut Diagnostics) -> Result<Vec<u8>, Diagnostics> {
+    let mut program = octet_loops::lower(module)?;
+    let rewritten = match options.simd {
+        Simd::None => fast::Rewritten::default(),
+        Simd::Strict => fast::rewrite(&mut program, fast::Dot::Wide),
+        Simd::Relaxed => fast::rewrite(&mut program, fast::Dot::Relaxed),
+    };
+    let plan = plan(&program, &PlanOptions::default());
+    let bytes = module::module(module.main().name(), &program, &rewritten, &plan, options.simd.name())?;
+    notes.push(Diagnostic::note("WGN004", format!("the module has {} bytes; its arena takes {}", bytes.len(), plan.size)));
+    Ok(bytes)
+}
+
+/// The registered backend `wasm`.
+struct WasmBackend(WasmOptions);
+
+impl Backend for WasmBackend {
+    fn write(&self, module: &Module, notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics> {
+        Ok(vec![Artifact { path: None, bytes: write(module, &self.0, notes)? }])
+    }
+}
+
+fn create(mut options: Options) -> Result<Box<dyn Backend>, Diagnostic> {
+    for (_, value) in options.iter_mut().filter(|(name, value)| name == "simd" && *value == Attr::None) {
+        // In the text of options, `none` is no value; here it is one.
+        *value = Attr::Word("none".into());
+    }
+    let options: WasmOptions = from_attr(Attr::Map(options)).map_err(|why| Diagnostic::error("WGN001", why.to_string()))?;
+    Ok(Box::new(WasmBackend(options)))
+}
+
+register_backend!("wasm", "A self-contained WebAssembly module: memory, invoke, no imports.", create);
