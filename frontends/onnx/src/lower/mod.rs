@@ -25,6 +25,7 @@ mod reduce;
 mod resize;
 mod shape;
 mod signal;
+mod suppression;
 
 pub(crate) use image::{to_first, to_last};
 use octet_ir::ValueId;
@@ -78,6 +79,7 @@ pub(crate) fn find(domain: &str, operator: &str) -> Option<Lower> {
             resize::TABLE,
             shape::TABLE,
             signal::TABLE,
+            suppression::TABLE,
         ],
         "com.microsoft" => &[quantize::MICROSOFT, microsoft::TABLE],
         "ai.onnx.preview" => &[attention::PREVIEW],
