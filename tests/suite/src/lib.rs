@@ -12,6 +12,7 @@ pub mod known;
 pub mod models;
 pub mod mutate;
 pub mod native;
+pub mod onnx;
 pub mod ours;
 pub mod perturb;
 pub mod tolerance;

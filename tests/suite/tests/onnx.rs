@@ -1,4 +1,4 @@
-//! The zoo's ONNX networks against ONNX Runtime, and against the TFLite files of the same networks.
+//! ONNX networks, the zoo's and some that are written here, against ONNX Runtime and against the TFLite files of the same networks.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use octet::plugin::ImportOptions;
 use octet::{Compiled, Compiler, Mode, Module, Preprocess};
 use octet_tests::batch::{Batch, Ran, Runtime, Wanted};
 use octet_tests::compare::sqnr;
+use octet_tests::onnx::{Attribute, Model};
 use octet_tests::{judges, peers};
 use peers::{Array, read_npz, write_npz};
 use serde_json::json;
@@ -211,4 +212,130 @@ fn zoo_quantized_networks_keep_their_scales() {
 
 fn top(values: &[f64]) -> Option<usize> {
     (0..values.len()).max_by(|&a, &b| values[a].total_cmp(&values[b]).then(b.cmp(&a)))
+}
+
+/// A recurrent layer over 20 steps of 8 numbers and a classifier.
+fn recurrent(operator: &str, gates: i64, more: &[(&str, Attribute)]) -> Model {
+    let mut m = Model::new(3);
+    let hidden = 16;
+    m.input("x", &[1, 20, 8]);
+    m.weights("w", &[1, gates * hidden, 8], 0.6);
+    m.weights("r", &[1, gates * hidden, hidden], 0.4);
+    m.weights("b", &[1, 2 * gates * hidden], 0.2);
+    m.weights("classes", &[hidden, 6], 0.7);
+    m.ints("flat", &[1, hidden]);
+    m.node("Transpose", &["x"], &["steps"], &[("perm", Attribute::Ints(vec![1, 0, 2]))]);
+    let attributes = [&[("hidden_size", Attribute::Int(hidden))], more].concat();
+    m.node(operator, &["steps", "w", "r", "b"], &["", "last"], &attributes);
+    m.node("Reshape", &["last", "flat"], &["features"], &[]);
+    m.node("MatMul", &["features", "classes"], &["y"], &[]);
+    m.output("y", &[1, 6]);
+    m
+}
+
+/// A transformer block whose mask hides what comes later with minus infinity.
+fn transformer() -> Model {
+    let (length, width, heads) = (16i64, 32i64, 4i64);
+    let mut m = Model::new(5);
+    m.input("x", &[1, length, width]);
+    m.ints("split", &[1, length, heads, width / heads]);
+    m.ints("joined", &[1, length, width]);
+    m.reals("scale", &[], &[1.0 / (8f32).sqrt()]);
+    let seen = |at: i64| if at % length > at / length { f32::NEG_INFINITY } else { 0.0 };
+    m.reals("mask", &[1, 1, length, length], &(0..length * length).map(seen).collect::<Vec<_>>());
+    for name in ["q", "k", "v"] {
+        let [weights, product, split, turned] = ["w", "p", "s", "t"].map(|part| format!("{name}_{part}"));
+        m.weights(&weights, &[width, width], 0.4);
+        m.node("MatMul", &["x", &weights], &[&product], &[]);
+        m.node("Reshape", &[&product, "split"], &[&split], &[]);
+        let order = if name == "k" { vec![0, 2, 3, 1] } else { vec![0, 2, 1, 3] };
+        m.node("Transpose", &[&split], &[&turned], &[("perm", Attribute::Ints(order))]);
+    }
+    m.node("MatMul", &["q_t", "k_t"], &["products"], &[]);
+    m.node("Mul", &["products", "scale"], &["scores"], &[]);
+    m.node("Add", &["scores", "mask"], &["masked"], &[]);
+    m.node("Softmax", &["masked"], &["weights"], &[("axis", Attribute::Int(-1))]);
+    m.node("MatMul", &["weights", "v_t"], &["heads"], &[]);
+    m.node("Transpose", &["heads"], &["back"], &[("perm", Attribute::Ints(vec![0, 2, 1, 3]))]);
+    m.node("Reshape", &["back", "joined"], &["attention"], &[]);
+    m.node("Add", &["x", "attention"], &["sum"], &[]);
+    m.reals("gain", &[width], &vec![1.0; 32]);
+    m.reals("offset", &[width], &vec![0.1; 32]);
+    m.node("LayerNormalization", &["sum", "gain", "offset"], &["normal"], &[("epsilon", Attribute::Float(1e-5))]);
+    m.weights("up", &[width, 2 * width], 0.3);
+    m.weights("down", &[2 * width, width], 0.2);
+    m.node("MatMul", &["normal", "up"], &["wide"], &[]);
+    m.node("Gelu", &["wide"], &["active"], &[]);
+    m.node("MatMul", &["active", "down"], &["narrow"], &[]);
+    m.node("Add", &["normal", "narrow"], &["y"], &[]);
+    m.output("y", &[1, length, width]);
+    m
+}
+
+/// Grouped convolutions with a shuffle of channels between them.
+fn shuffle_head() -> Model {
+    let mut m = Model::new(7);
+    m.input("x", &[1, 3, 24, 24]);
+    m.weights("stem", &[8, 3, 3, 3], 0.4);
+    let pads = ("pads", Attribute::Ints(vec![1, 1, 1, 1]));
+    m.node("Conv", &["x", "stem"], &["a"], &[pads.clone(), ("strides", Attribute::Ints(vec![2, 2]))]);
+    m.node("Relu", &["a"], &["b"], &[]);
+    m.weights("first", &[16, 4, 1, 1], 0.6);
+    m.node("Conv", &["b", "first"], &["c"], &[("group", Attribute::Int(2))]);
+    m.ints("groups", &[1, 2, 8, 12, 12]);
+    m.ints("channels", &[1, 16, 12, 12]);
+    m.node("Reshape", &["c", "groups"], &["d"], &[]);
+    m.node("Transpose", &["d"], &["e"], &[("perm", Attribute::Ints(vec![0, 2, 1, 3, 4]))]);
+    m.node("Reshape", &["e", "channels"], &["f"], &[]);
+    m.weights("second", &[16, 8, 3, 3], 0.3);
+    m.node("Conv", &["f", "second"], &["g"], &[pads, ("group", Attribute::Int(2))]);
+    m.node("HardSwish", &["g"], &["h"], &[]);
+    m.node("GlobalAveragePool", &["h"], &["i"], &[]);
+    m.node("Flatten", &["i"], &["j"], &[]);
+    m.weights("classes", &[16, 5], 0.8);
+    m.node("Gemm", &["j", "classes"], &["y"], &[]);
+    m.output("y", &[1, 5]);
+    m
+}
+
+/// Float as ONNX Runtime computes it, int8 throughout with the direction of the float results.
+#[test]
+fn written_networks_reach_int8() {
+    let networks: [(&str, Model, &[usize]); 5] = [
+        ("gru", recurrent("GRU", 3, &[("linear_before_reset", Attribute::Int(1))]), &[1, 20, 8]),
+        ("gru_reset_first", recurrent("GRU", 3, &[]), &[1, 20, 8]),
+        ("lstm", recurrent("LSTM", 4, &[]), &[1, 20, 8]),
+        ("transformer", transformer(), &[1, 16, 32]),
+        ("shuffle_head", shuffle_head(), &[1, 3, 24, 24]),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let mut given = Vec::new();
+    for (name, model, shape) in &networks {
+        std::fs::write(folder.path().join(format!("{name}.onnx")), model.file()).unwrap();
+        given.push((format!("{name}.onnx"), data(shape, 32, false)));
+    }
+    let files: Vec<(&str, Array)> = given.iter().map(|(file, inputs)| (file.as_str(), inputs.clone())).collect();
+    let expected = reference(folder.path(), folder.path(), &files);
+    for (((name, ..), (file, inputs)), expected) in networks.iter().zip(&given).zip(&expected) {
+        let module = octet::load(folder.path().join(file)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let float = Compiler::new().threads(1).compile(&module).unwrap_or_else(|e| panic!("{name}: {e}")).module;
+        let wanted: Vec<f64> = expected["o0"].to_f32().unwrap().into_iter().map(f64::from).collect();
+        let found = outputs(&float, inputs);
+        let largest = wanted.iter().fold(0f64, |m, v| m.max(v.abs()));
+        let error = wanted.iter().zip(&found).fold(0f64, |m, (a, b)| m.max((a - b).abs()));
+        assert!(wanted.len() == found.len() && error <= 1e-5 * largest, "{name}: off by {error} where the largest value is {largest}");
+        let samples = folder.path().join(format!("{name}.npz"));
+        let name_of = module.main().value_name(module.main().inputs()[0]);
+        write_npz(&samples, &BTreeMap::from([(name_of, inputs.clone())])).unwrap();
+        let compiler = Compiler::new().quantize(Mode::Int8Only).data(samples.display().to_string());
+        let integer = compiler.compile(&module).unwrap_or_else(|e| panic!("{name}: {e}")).module;
+        let found = outputs(&integer, inputs);
+        let similar = cosine(&wanted, &found);
+        assert!(similar > 0.99, "{name}: cosine {similar:.4} in int8");
+    }
+}
+
+fn cosine(a: &[f64], b: &[f64]) -> f64 {
+    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    product(a, b) / (product(a, a) * product(b, b)).sqrt()
 }
