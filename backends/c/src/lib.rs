@@ -16,7 +16,8 @@ mod test;
 mod tflm;
 
 use octet_ir::{Diagnostic, Diagnostics, Module, from_attr};
-use octet_loops::plan::{PlanOptions, plan};
+use octet_loops::order::plan_in_best_order;
+use octet_loops::plan::{Plan, PlanOptions, Region, plan, plan_regions};
 use octet_plugin::{Artifact, Backend, Options, register_backend};
 use serde::Deserialize;
 
@@ -35,6 +36,12 @@ pub struct COptions {
     pub alignment: usize,
     /// Whether an output may lie over an input that is read no more, where the kernels allow it.
     pub overlap: bool,
+    /// Whether operations may run in another order than the graph's where that takes less memory.
+    pub reorder: bool,
+    /// Several memories with their sizes, fastest first: `fast=64K,slow=512K`. What is touched most lies in the first that has room. One arena if empty.
+    pub regions: String,
+    /// What matters more: `speed`, or `size` of the code, which then has no instructions of certain processors.
+    pub optimize: Optimize,
     /// Most bytes of the stack that kernels take for scratch memory; more than that lies in the arena.
     pub stack: usize,
     /// Also write the arena over time as a picture, and a table of operations with their work and bytes.
@@ -43,9 +50,50 @@ pub struct COptions {
     pub test: bool,
 }
 
+/// What matters more in generated code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Optimize {
+    /// Instructions that run.
+    Speed,
+    /// Bytes of code.
+    Size,
+}
+
+/// Regions as text: names, and sizes in bytes, `K` or `M`.
+fn regions(text: &str) -> Result<Vec<Region>, Diagnostic> {
+    let wrong = |part: &str| Diagnostic::error(OPTION, format!("'{part}' is no region: NAME=SIZE, such as fast=64K"));
+    let mut all: Vec<Region> = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+        let (name, size) = part.split_once('=').ok_or_else(|| wrong(part))?;
+        let (digits, unit) = match size.strip_suffix(['K', 'k']) {
+            Some(digits) => (digits, 1 << 10),
+            None => size.strip_suffix(['M', 'm']).map_or((size, 1), |digits| (digits, 1 << 20)),
+        };
+        let capacity = digits.trim().parse::<usize>().ok().and_then(|n| n.checked_mul(unit)).ok_or_else(|| wrong(part))?;
+        let name = model::identifier(name.trim());
+        let taken = ["model", "state", "scratch"].contains(&name.as_str()) || all.iter().any(|r| r.name == name);
+        if taken {
+            return Err(Diagnostic::error(OPTION, format!("a region cannot be called '{name}'")));
+        }
+        all.push(Region { name, capacity });
+    }
+    Ok(all)
+}
+
 impl Default for COptions {
     fn default() -> Self {
-        Self { name: "model".into(), alignment: 16, overlap: true, stack: 512, report: false, test: false }
+        Self {
+            name: "model".into(),
+            alignment: 16,
+            overlap: true,
+            reorder: true,
+            regions: String::new(),
+            optimize: Optimize::Speed,
+            stack: 512,
+            report: false,
+            test: false,
+        }
     }
 }
 
@@ -54,33 +102,55 @@ impl Default for COptions {
 /// # Errors
 /// Every operation that generated code has no kernel for.
 pub fn write(module: &Module, options: &COptions, notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics> {
-    let program = octet_loops::lower(module)?;
-    let plan = plan(
-        &program,
-        &PlanOptions { alignment: options.alignment, overlap: options.overlap, stack: options.stack, ..PlanOptions::default() },
-    );
+    let mut program = octet_loops::lower(module)?;
+    let planning = PlanOptions { alignment: options.alignment, overlap: options.overlap, stack: options.stack, ..PlanOptions::default() };
+    let (plan, order) = if options.reorder {
+        let (plan, order) = plan_in_best_order(&mut program, &planning);
+        (plan, Some(order))
+    } else {
+        (plan(&program, &planning), None)
+    };
+    let wanted = regions(&options.regions)?;
+    let regions: Vec<(String, Plan)> = if wanted.is_empty() {
+        vec![("arena".into(), plan)]
+    } else {
+        let plans = plan_regions(&program, &planning, &wanted)?;
+        wanted.into_iter().map(|r| r.name).zip(plans).collect()
+    };
     let name = model::identifier(&options.name);
-    let printed = Printed::new(&name, &program, &plan);
+    let printed = Printed::new(&name, &program, &regions, options.optimize == Optimize::Size);
     let mut files = vec![
         (format!("{name}.h"), printed.header()),
         (format!("{name}_weights.h"), printed.weights()),
         (format!("{name}.c"), printed.code()),
     ];
     if options.report {
-        files.push((format!("{name}_memory.svg"), picture::svg(&name, &program, &plan)));
-        files.push((format!("{name}_operations.md"), picture::table(&name, &program, &plan)));
+        for (field, plan) in &regions {
+            let file = if regions.len() == 1 { "memory" } else { field };
+            files.push((format!("{name}_{file}.svg"), picture::svg(&name, &program, plan)));
+        }
+        files.push((format!("{name}_operations.md"), picture::table(&name, &program, &regions)));
     }
     if options.test {
-        files.push((format!("{name}_test.c"), test::program(&name, module, &program)?));
+        let fields: Vec<&str> = regions.iter().map(|(field, _)| field.as_str()).collect();
+        files.push((format!("{name}_test.c"), test::program(&name, module, &program, &fields)?));
     }
-    let gap = plan.size - plan.lower_bound;
-    notes.push(Diagnostic::note(
-        "CGN002",
-        format!(
-            "the arena takes {} bytes; the lower bound is {}, a gap of {gap}; scratch memory takes {} of the stack",
-            plan.size, plan.lower_bound, plan.stack
-        ),
-    ));
+    for (field, plan) in &regions {
+        let gap = plan.size - plan.lower_bound;
+        notes.push(Diagnostic::note(
+            "CGN002",
+            format!(
+                "the {field} takes {} bytes; the lower bound is {}, a gap of {gap}; scratch memory takes {} of the stack",
+                plan.size, plan.lower_bound, plan.stack
+            ),
+        ));
+    }
+    if let Some(order) = order.filter(|o| o.changed || o.bound < o.peak) {
+        let known =
+            if order.bound < order.peak { format!("; no order is below {}", order.bound) } else { "; no order is below that".into() };
+        let whose = if order.changed { "another order of operations than the graph's" } else { "the graph's order of operations" };
+        notes.push(Diagnostic::note("CGN003", format!("{whose} has a peak of {} bytes{known}", order.peak)));
+    }
     Ok(files.into_iter().map(|(path, text)| Artifact { path: Some(path), bytes: text.into_bytes() }).collect())
 }
 
@@ -102,6 +172,7 @@ fn create(options: Options) -> Result<Box<dyn Backend>, Diagnostic> {
     if !options.alignment.is_power_of_two() || options.alignment > 4096 {
         return Err(Diagnostic::error(OPTION, format!("an alignment of {} is no power of two up to 4096", options.alignment)));
     }
+    regions(&options.regions)?;
     Ok(Box::new(CBackend(options)))
 }
 

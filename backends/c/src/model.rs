@@ -12,7 +12,10 @@ use crate::print::{self, Needs, c_elem, float};
 pub(crate) struct Printed<'a> {
     pub(crate) name: &'a str,
     pub(crate) program: &'a Program,
-    pub(crate) plan: &'a Plan,
+    /// Memories by the names of their fields, "arena" where there is one.
+    pub(crate) regions: &'a [(String, Plan)],
+    /// Without instructions of certain processors, for the sake of size.
+    portable: bool,
     /// Byte offsets of states, and their bytes in all.
     states: (Vec<Option<usize>>, usize),
     constants: Vec<String>,
@@ -33,7 +36,7 @@ fn comment(text: &str) -> String {
 }
 
 impl<'a> Printed<'a> {
-    pub(crate) fn new(name: &'a str, program: &'a Program, plan: &'a Plan) -> Self {
+    pub(crate) fn new(name: &'a str, program: &'a Program, regions: &'a [(String, Plan)], portable: bool) -> Self {
         let mut total = 0usize;
         let states = program.buffers.iter().map(|b| {
             (b.kind == BufferKind::State).then(|| {
@@ -45,7 +48,7 @@ impl<'a> Printed<'a> {
         let states = states.collect();
         let constants = program.constants.iter().enumerate();
         let constants = constants.map(|(i, c)| format!("{}_{i}", role_name(c.role))).collect();
-        Self { name, program, plan, states: (states, total), constants }
+        Self { name, program, regions, portable, states: (states, total), constants }
     }
 
     fn upper(&self) -> String {
@@ -56,45 +59,62 @@ impl<'a> Printed<'a> {
     fn place(&self, place: Arg) -> String {
         match place {
             Arg::Int(i) => i.to_string(),
-            Arg::Backward { input, output } => i32::from(self.plan.is_backward(input, output)).to_string(),
+            Arg::Backward { input, output } => i32::from(self.regions.iter().any(|(_, p)| p.is_backward(input, output))).to_string(),
             Arg::Constant { constant, offset: 0 } => self.constants[constant].clone(),
             Arg::Constant { constant, offset } => format!("&{}[{offset}]", self.constants[constant]),
             Arg::Buffer { buffer, offset } => {
                 let b = &self.program.buffers[buffer];
                 let within = offset * b.elem.bytes();
-                let (base, at) = match (self.states.0[buffer], self.plan.offsets[buffer]) {
-                    (Some(at), _) => ("model->state.bytes", at + within),
-                    (None, Some(at)) => ("model->arena", at + within),
-                    (None, None) if self.plan.stack > 0 => ("scratch.bytes", within),
-                    (None, None) => ("model->arena", within),
+                let region = self.regions.iter().find_map(|(field, plan)| Some((format!("model->{field}"), plan.offsets[buffer]?)));
+                let (base, at) = match (self.states.0[buffer], region) {
+                    (Some(at), _) => ("model->state.bytes".to_owned(), at + within),
+                    (None, Some((base, at))) => (base, at + within),
+                    (None, None) if self.stack() > 0 => ("scratch.bytes".to_owned(), within),
+                    (None, None) => (format!("model->{}", self.regions[0].0), within),
                 };
                 format!("({} *)(void *)&{base}[{at}]", c_elem(b.elem))
             }
         }
     }
 
+    /// Bytes of the stack for scratch memory.
+    fn stack(&self) -> usize {
+        self.regions.iter().map(|(_, p)| p.stack).max().unwrap_or(0)
+    }
+
+    /// The parameters of the function that binds an instance to its memory.
+    fn init(&self) -> String {
+        let name = self.name;
+        let memories: String = self.regions.iter().map(|(field, _)| format!(", {name}_{field} *{field}")).collect();
+        format!("void {name}_init({name}_model *model{memories})")
+    }
+
     pub(crate) fn header(&self) -> String {
         let (name, upper) = (self.name, self.upper());
         let mut text = format!("/* Made by Octet. Include this file; compile {name}.c. */\n#ifndef {upper}_H\n#define {upper}_H\n\n");
         text.push_str("#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
-        let _ = writeln!(
-            text,
-            "/* Bytes of the memory that {name}_invoke works in; no plan of this order of operations is smaller than the bound. */"
-        );
-        let _ = writeln!(text, "#define {upper}_ARENA_SIZE {}", self.plan.size);
-        let _ = writeln!(text, "#define {upper}_ARENA_LOWER_BOUND {}", self.plan.lower_bound);
-        let _ = writeln!(text, "\n/* Bytes of the stack that kernels take for scratch memory, besides their variables. */");
-        let _ = writeln!(text, "#define {upper}_STACK_SCRATCH {}", self.plan.stack);
-        let _ = writeln!(text, "\n/* Memory for one model, aligned as its data need: {upper}_ARENA(arena); */");
-        let size = self.plan.size.max(1);
-        let _ = writeln!(text, "typedef union {{\n    int64_t align;\n    uint8_t bytes[{size}];\n}} {name}_arena;");
-        let _ = writeln!(text, "\n/* One instance. Its fields are its own business. */\ntypedef struct {{\n    uint8_t *arena;");
+        for (field, plan) in self.regions {
+            let (size, all) = (format!("{upper}_{}", field.to_ascii_uppercase()), plan.size.max(1));
+            let _ = writeln!(
+                text,
+                "/* Bytes of the memory that {name}_invoke works in; no plan of this order of operations is smaller than the bound. */"
+            );
+            let _ = writeln!(text, "#define {size}_SIZE {}\n#define {size}_LOWER_BOUND {}\n", plan.size, plan.lower_bound);
+            let _ = writeln!(text, "/* Memory for one model, aligned as its data need: static {name}_{field} {field}; */");
+            let _ = writeln!(text, "typedef union {{\n    int64_t align;\n    uint8_t bytes[{all}];\n}} {name}_{field};\n");
+        }
+        let _ = writeln!(text, "/* Bytes of the stack that kernels take for scratch memory, besides their variables. */");
+        let _ = writeln!(text, "#define {upper}_STACK_SCRATCH {}", self.stack());
+        let _ = writeln!(text, "\n/* One instance. Its fields are its own business. */\ntypedef struct {{");
+        for (field, _) in self.regions {
+            let _ = writeln!(text, "    uint8_t *{field};");
+        }
         if self.states.1 > 0 {
             let _ = writeln!(text, "    union {{\n        int64_t align;\n        uint8_t bytes[{}];\n    }} state;", self.states.1);
         }
         let _ = writeln!(text, "}} {name}_model;\n");
-        let _ = writeln!(text, "/* Binds an instance to its memory and sets its state to zero. The arena's content does not matter. */");
-        let _ = writeln!(text, "void {name}_init({name}_model *model, {name}_arena *arena);\n");
+        let _ = writeln!(text, "/* Binds an instance to its memory and sets its state to zero. The memory's content does not matter. */");
+        let _ = writeln!(text, "{};\n", self.init());
         let _ = writeln!(
             text,
             "/* Computes the outputs from the inputs. Inputs have to be written anew before every call: their memory is used again. */"
@@ -106,11 +126,7 @@ impl<'a> Printed<'a> {
             }
         }
         let _ = writeln!(text, "#ifdef __cplusplus\n}}\n#endif\n\n#endif");
-        // The union's macro is gone: the type says it all.
-        text.replace(
-            &format!("Memory for one model, aligned as its data need: {upper}_ARENA(arena);"),
-            &format!("Memory for one model, aligned as its data need: static {name}_arena arena;"),
-        )
+        text
     }
 
     fn port(&self, kind: &str, index: usize, port: &Port) -> String {
@@ -152,22 +168,26 @@ impl<'a> Printed<'a> {
     pub(crate) fn code(&self) -> String {
         let name = self.name;
         let mut needs = Needs::default();
-        let functions = print::functions(&self.program.kernels(), &mut needs);
+        let functions = print::functions(&self.program.kernels(), self.portable, &mut needs);
         let reals = self.program.constants.iter().any(|c| matches!(&c.data, Data::F32(v) if v.iter().any(|x| !x.is_finite())));
         let mut text = format!("/* Made by Octet. */\n#include \"{name}.h\"\n\n#include <stddef.h>\n#include <string.h>\n");
         if needs.math || reals {
             text.push_str("#include <math.h>\n");
         }
-        let _ = writeln!(text, "\n{}\n#include \"{name}_weights.h\"\n", primitives::prologue());
+        let prologue = primitives::prologue(self.portable);
+        let _ = writeln!(text, "\n{prologue}\n#include \"{name}_weights.h\"\n");
         text.push_str(&print::helpers(&needs));
         text.push_str(&functions);
-        let _ = writeln!(text, "void {name}_init({name}_model *model, {name}_arena *arena) {{\n    model->arena = arena->bytes;");
+        let _ = writeln!(text, "{} {{", self.init());
+        for (field, _) in self.regions {
+            let _ = writeln!(text, "    model->{field} = {field}->bytes;");
+        }
         if self.states.1 > 0 {
             text.push_str("    memset(&model->state, 0, sizeof(model->state));\n");
         }
         let _ = writeln!(text, "}}\n\nvoid {name}_invoke({name}_model *model) {{");
-        if self.plan.stack > 0 {
-            let _ = writeln!(text, "    union {{\n        int64_t align;\n        uint8_t bytes[{}];\n    }} scratch;", self.plan.stack);
+        if self.stack() > 0 {
+            let _ = writeln!(text, "    union {{\n        int64_t align;\n        uint8_t bytes[{}];\n    }} scratch;", self.stack());
         }
         if self.program.steps.is_empty() {
             text.push_str("    (void)model;\n");

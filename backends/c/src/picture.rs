@@ -55,13 +55,15 @@ pub(crate) fn svg(name: &str, program: &Program, plan: &Plan) -> String {
     text
 }
 
-/// The table: per operation its multiply-accumulates, the bytes of its constants and of the arena buffers that live while it runs.
-pub(crate) fn table(name: &str, program: &Program, plan: &Plan) -> String {
-    let mut text = format!(
-        "# {name}\n\nArena {} bytes, lower bound {}; {} bytes of the stack for scratch memory.\n\n",
-        plan.size, plan.lower_bound, plan.stack
-    );
-    text.push_str("| # | operation | MACs | weights, bytes | other constants | live arena |\n|---|---|---|---|---|---|\n");
+/// The table: per operation its multiply-accumulates, the bytes of its constants and of the buffers that live while it runs, and its kernels: their code is
+/// shared.
+pub(crate) fn table(name: &str, program: &Program, regions: &[(String, Plan)]) -> String {
+    let mut text = format!("# {name}\n\n");
+    for (field, plan) in regions {
+        let _ =
+            writeln!(text, "Memory `{field}`: {} bytes, lower bound {}; {} bytes of the stack.\n", plan.size, plan.lower_bound, plan.stack);
+    }
+    text.push_str("| # | operation | MACs | weights, bytes | other constants | live bytes | kernels |\n|---|---|---|---|---|---|---|\n");
     let mut total = [0u64; 3];
     for (index, step) in program.steps.iter().enumerate() {
         let mut constants: Vec<usize> = step.calls.iter().flat_map(|c| &c.args).filter_map(constant).collect();
@@ -75,18 +77,22 @@ pub(crate) fn table(name: &str, program: &Program, plan: &Plan) -> String {
         let live: usize = program
             .buffers
             .iter()
-            .zip(&plan.lives)
-            .filter(|(b, life)| b.kind == BufferKind::Arena && life.is_some_and(|(first, last)| first <= index && index <= last))
-            .map(|(b, _)| b.bytes())
+            .enumerate()
+            .filter(|(at, b)| {
+                b.kind == BufferKind::Arena && regions.iter().any(|(_, p)| p.lives[*at].is_some_and(|l| l.0 <= index && index <= l.1))
+            })
+            .map(|(_, b)| b.bytes())
             .sum();
+        let mut kernels: Vec<&str> = step.calls.iter().map(|c| c.kernel.as_str()).collect();
+        kernels.dedup();
         let label = step.label.replace('|', "/").replace(['\n', '\r'], " ");
-        let _ = writeln!(text, "| {index} | {label} | {} | {weights} | {others} | {live} |", step.macs);
+        let _ = writeln!(text, "| {index} | {label} | {} | {weights} | {others} | {live} | {} |", step.macs, kernels.join(", "));
         let wide = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         for (sum, more) in total.iter_mut().zip([step.macs, wide(weights), wide(others)]) {
             *sum = sum.saturating_add(more);
         }
     }
-    let _ = writeln!(text, "| | total | {} | {} | {} | |", total[0], total[1], total[2]);
+    let _ = writeln!(text, "| | total | {} | {} | {} | | |", total[0], total[1], total[2]);
     text
 }
 

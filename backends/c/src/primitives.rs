@@ -5,17 +5,21 @@
 use octet_loops::lang::Function;
 
 /// What comes before the first function, and what the helpers of vector forms need.
-pub(crate) fn prologue() -> String {
-    PROLOGUE.replace("@FINISH@", &[MVE_FINISH, MVE_DOT].join("\n"))
+pub(crate) fn prologue(portable: bool) -> String {
+    if portable {
+        return UNUSED.to_owned();
+    }
+    format!("{UNUSED}\n{}", PROLOGUE.replace("@FINISH@", &[MVE_FINISH, MVE_DOT].join("\n")))
 }
 
-const PROLOGUE: &str = r#"#if defined(__GNUC__)
+const UNUSED: &str = "#if defined(__GNUC__)
 #define OCTET_UNUSED __attribute__((unused))
 #else
 #define OCTET_UNUSED
 #endif
+";
 
-#if !defined(OCTET_PORTABLE) && defined(__ARM_FEATURE_MVE) && ((__ARM_FEATURE_MVE & 1) == 1)
+const PROLOGUE: &str = r#"#if !defined(OCTET_PORTABLE) && defined(__ARM_FEATURE_MVE) && ((__ARM_FEATURE_MVE & 1) == 1)
 #define OCTET_MVE 1
 #include <arm_mve.h>
 

@@ -58,10 +58,10 @@ pub(crate) struct Needs {
 }
 
 /// Definitions of functions, in order; helpers come with them.
-pub(crate) fn functions(functions: &[&Function], needs: &mut Needs) -> String {
+pub(crate) fn functions(functions: &[&Function], portable: bool, needs: &mut Needs) -> String {
     let mut text = String::new();
     for function in functions {
-        text.push_str(&Printer { needs }.function(function));
+        text.push_str(&Printer { needs, portable }.function(function));
         text.push('\n');
     }
     text
@@ -69,6 +69,8 @@ pub(crate) fn functions(functions: &[&Function], needs: &mut Needs) -> String {
 
 struct Printer<'a> {
     needs: &'a mut Needs,
+    /// Only what the loop language says, in as little code as the compiler can.
+    portable: bool,
 }
 
 impl Printer<'_> {
@@ -78,9 +80,9 @@ impl Printer<'_> {
             let _ = writeln!(text, "/* {line} */");
         }
         let params: Vec<String> = f.params.iter().map(|(name, ty)| declared(*ty, name)).collect();
-        let inline = if f.primitive { "inline " } else { "" };
+        let inline = if f.primitive && !self.portable { "inline " } else { "" };
         let _ = writeln!(text, "OCTET_UNUSED static {inline}{}({}) {{", declared(f.result, &f.name), params.join(", "));
-        let bodies = primitives::bodies(f);
+        let bodies = if self.portable { Vec::new() } else { primitives::bodies(f) };
         if bodies.iter().any(|(_, body)| body.contains("min_i32(")) {
             self.needs.helpers.insert("min_i32".into());
         }

@@ -14,7 +14,7 @@ use crate::print::{c_elem, float};
 const RUNS: usize = 3;
 
 /// The program's text.
-pub(crate) fn program(name: &str, module: &Module, program: &Program) -> Result<String, Diagnostics> {
+pub(crate) fn program(name: &str, module: &Module, program: &Program, fields: &[&str]) -> Result<String, Diagnostics> {
     let mut interpreter = Interpreter::new(module, octet_eval::Options::default())?;
     interpreter.allocate_tensors()?;
     let (inputs, outputs) = (interpreter.input_details(), interpreter.output_details());
@@ -34,9 +34,13 @@ pub(crate) fn program(name: &str, module: &Module, program: &Program) -> Result<
             array(&mut text, &format!("output_{run}_{index}"), port, &tensor.bytes);
         }
     }
-    let _ = writeln!(text, "static {name}_arena arena;\nstatic {name}_model model;\nstatic int failures;\n");
+    for field in fields {
+        let _ = writeln!(text, "static {name}_{field} {field};");
+    }
+    let _ = writeln!(text, "static {name}_model model;\nstatic int failures;\n");
     text.push_str(COMPARE);
-    let _ = writeln!(text, "int main(void) {{\n    {name}_init(&model, &arena);");
+    let memories: String = fields.iter().map(|f| format!(", &{f}")).collect();
+    let _ = writeln!(text, "int main(void) {{\n    {name}_init(&model{memories});");
     for run in 0..RUNS {
         for index in 0..program.inputs.len() {
             let _ = writeln!(text, "    memcpy({name}_input_{index}(&model), input_{run}_{index}, sizeof(input_{run}_{index}));");

@@ -9,6 +9,7 @@
 
 pub mod lang;
 mod lower;
+pub mod order;
 pub mod plan;
 mod program;
 

@@ -169,6 +169,15 @@ pub struct Overlap {
     pub above: Option<usize>,
 }
 
+impl Overlap {
+    /// Bytes that the two, aligned, can have in common.
+    pub(crate) fn saving(&self, input: usize, output: usize, align: &dyn Fn(usize) -> usize) -> usize {
+        let under = (align(self.below) + input).max(output);
+        let least = self.above.map_or(under, |above| under.min((align(above) + output).max(input)));
+        (input + output).saturating_sub(least)
+    }
+}
+
 /// What one operation became.
 #[derive(Clone, Debug, Default)]
 pub struct Step {

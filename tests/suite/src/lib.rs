@@ -15,6 +15,7 @@ pub mod native;
 pub mod onnx;
 pub mod ours;
 pub mod perturb;
+pub mod simulate;
 pub mod tolerance;
 pub mod wasm;
 

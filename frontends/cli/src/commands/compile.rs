@@ -43,6 +43,12 @@ pub(crate) struct Arguments {
     /// With --target wasm: which vector instructions the module may have; every build has the same bits
     #[arg(long, value_name = "BUILD")]
     simd: Option<SimdName>,
+    /// With --target c: memories and their sizes, fastest first, such as fast=64K,slow=512K; what is touched most lies in the first that has room
+    #[arg(long, value_name = "NAME=SIZE,...")]
+    region: Option<String>,
+    /// With --target c: what matters more
+    #[arg(long, value_name = "speed|size", value_parser = ["speed", "size"])]
+    optimize: Option<String>,
     /// What becomes of the numbers; without it, the model is optimized and stays in float
     #[arg(long, value_name = "MODE", help_heading = "Quantization")]
     quantize: Option<ModeName>,
@@ -229,6 +235,12 @@ fn target(arguments: &Arguments) -> Result<(String, Options, bool), Failure> {
     if let Some(simd) = arguments.simd {
         let word = simd.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
         options.push(("simd".into(), Attr::Word(word)));
+    }
+    for (name, value) in [("regions", &arguments.region), ("optimize", &arguments.optimize)] {
+        if let Some(value) = value {
+            let value = if name == "optimize" { Attr::Word(value.clone()) } else { Attr::Str(value.clone()) };
+            options.push((name.into(), value));
+        }
     }
     let registry = Registry::<BackendEntry>::collect()?;
     let backend = (registry.get(&spec.name).map_err(Failure::usage)?.create)(options.clone()).map_err(Failure::usage)?;

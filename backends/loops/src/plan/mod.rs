@@ -4,7 +4,13 @@
 //! smallest arena is NP-hard; here many orders of first fit are tried until one reaches the lower bound, and both numbers are told. The bound
 //! is the largest sum of what lives at one step, with the most that an allowed overlap can save taken off: no plan is smaller.
 
-use crate::program::{Arg, BufferKind, Overlap, Program};
+mod regions;
+mod tensors;
+
+pub use regions::{Region, plan_regions};
+pub use tensors::{TensorPlan, plan_tensors};
+
+use crate::program::{Arg, BufferKind, Overlap, Program, Step};
 
 /// Where buffers lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +59,8 @@ struct Allowed {
     output: usize,
     below: usize,
     above: Option<usize>,
+    /// Bytes that the two can have in common.
+    saving: usize,
 }
 
 impl Plan {
@@ -64,19 +72,37 @@ impl Plan {
     }
 }
 
+/// The scratch buffer of a step that lies on the stack.
+pub(crate) fn on_stack(program: &Program, step: &Step, options: &PlanOptions) -> Option<usize> {
+    // Several scratch buffers of one step would lie over each other.
+    match step.scratch.as_slice() {
+        [only] if program.buffers[*only].bytes() <= options.stack => Some(*only),
+        _ => None,
+    }
+}
+
+/// Whether a step reads the input by one argument of its one call only.
+pub(crate) fn usable(step: &Step, overlap: &Overlap) -> bool {
+    let reads = |a: &&Arg| matches!(a, Arg::Buffer { buffer, .. } if *buffer == overlap.input);
+    step.calls.len() == 1 && step.calls.iter().flat_map(|c| &c.args).filter(reads).count() == 1
+}
+
 /// Plans a program.
 #[must_use]
 pub fn plan(program: &Program, options: &PlanOptions) -> Plan {
+    plan_some(program, options, &|_| true)
+}
+
+/// Plans those buffers that are chosen; the others have no place in this arena.
+fn plan_some(program: &Program, options: &PlanOptions, chosen: &dyn Fn(usize) -> bool) -> Plan {
     let mut lives = lives(program);
     let mut stack = 0;
-    for step in &program.steps {
-        // Several scratch buffers of one step would lie over each other.
-        if let [only] = step.scratch.as_slice()
-            && program.buffers[*only].bytes() <= options.stack
-        {
-            lives[*only] = None;
-            stack = stack.max(program.buffers[*only].bytes());
-        }
+    for buffer in program.steps.iter().filter_map(|s| on_stack(program, s, options)) {
+        lives[buffer] = None;
+        stack = stack.max(program.buffers[buffer].bytes());
+    }
+    for (buffer, life) in lives.iter_mut().enumerate() {
+        *life = life.filter(|_| chosen(buffer));
     }
     let align = |n: usize| n.div_ceil(options.alignment) * options.alignment;
     let blocks: Vec<Block> = lives
@@ -130,13 +156,12 @@ fn overlaps(program: &Program, blocks: &[Block], align: &dyn Fn(usize) -> usize)
     let find = |buffer: usize| blocks.iter().position(|b| b.buffer == buffer);
     let mut found = Vec::new();
     for (index, step) in program.steps.iter().enumerate() {
-        for &Overlap { input, output, below, above } in &step.overlaps {
+        for overlap in &step.overlaps {
+            let Overlap { input, output, below, above } = *overlap;
             let (Some(i), Some(o)) = (find(input), find(output)) else { continue };
-            // The step reads the input by one argument only.
-            let reads =
-                step.calls.iter().flat_map(|c| &c.args).filter(|a| matches!(a, Arg::Buffer { buffer, .. } if *buffer == input)).count();
-            if blocks[i].life.1 == index && blocks[o].life.0 == index && reads == 1 && step.calls.len() == 1 {
-                found.push(Allowed { input: i, output: o, below: align(below), above: above.map(align) });
+            if blocks[i].life.1 == index && blocks[o].life.0 == index && usable(step, overlap) {
+                let saving = overlap.saving(blocks[i].size, blocks[o].size, align);
+                found.push(Allowed { input: i, output: o, below: align(below), above: above.map(align), saving });
             }
         }
     }
@@ -165,16 +190,8 @@ fn lower_bound(program: &Program, blocks: &[Block], overlaps: &[Allowed]) -> usi
     let live = |step: usize| -> usize {
         let all: usize = blocks.iter().filter(|b| b.life.0 <= step && step <= b.life.1).map(|b| b.size).sum();
         // An output lies over at most what one input and itself have in common; several inputs may each save.
-        let saved: usize = overlaps
-            .iter()
-            .filter(|a| blocks[a.input].life.1 == step && blocks[a.output].life.0 == step)
-            .map(|a| {
-                let (input, output) = (blocks[a.input].size, blocks[a.output].size);
-                let under = (a.below + input).max(output);
-                let least = a.above.map_or(under, |above| under.min((above + output).max(input)));
-                (input + output).saturating_sub(least)
-            })
-            .sum();
+        let saved: usize =
+            overlaps.iter().filter(|a| blocks[a.input].life.1 == step && blocks[a.output].life.0 == step).map(|a| a.saving).sum();
         all.saturating_sub(saved)
     };
     let largest = blocks.iter().map(|b| b.size).max().unwrap_or(0);
@@ -263,49 +280,4 @@ impl Search<'_> {
         }
         best
     }
-}
-
-/// A plan for a runtime that allocates the tensors of a graph by their numbers, one after the other in the graph's order of operations.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TensorPlan {
-    /// Byte offset by value number; `None` for constants, variables and values that nothing computes.
-    pub offsets: Vec<Option<usize>>,
-    /// Bytes in all.
-    pub size: usize,
-    /// No plan of this order is smaller.
-    pub lower_bound: usize,
-}
-
-/// Places every tensor of a graph that is an input or a result, apart from all others that live at the same time.
-#[must_use]
-pub fn plan_tensors(graph: &octet_ir::Graph, options: &PlanOptions) -> TensorPlan {
-    use octet_ir::{EntityId, Use, ValueDef};
-    let order: std::collections::BTreeMap<octet_ir::OpId, usize> = graph.ops().enumerate().map(|(at, (id, _))| (id, at)).collect();
-    let last = order.len();
-    let mut blocks = Vec::new();
-    for (id, value) in graph.values() {
-        let born = match value.def() {
-            ValueDef::Input(_) => 0,
-            ValueDef::Result { op, .. } => order.get(&op).copied().unwrap_or(0),
-            ValueDef::Constant(_) | ValueDef::Variable | ValueDef::Unbound => continue,
-        };
-        let used = value.uses().iter().map(|user| match user {
-            Use::Operand { op, .. } => order.get(op).copied().unwrap_or(last),
-            Use::Output(_) => last,
-        });
-        let Some(bytes) = value.ty().byte_len() else { continue };
-        let size = bytes.div_ceil(options.alignment) * options.alignment;
-        let dies = used.max().unwrap_or(born).max(born);
-        // A runtime may hand out the memory of an input before the first operation runs.
-        blocks.push(Block { buffer: id.index(), size, life: (born, dies) });
-    }
-    let live = |step: usize| blocks.iter().filter(|b| b.life.0 <= step && step <= b.life.1).map(|b| b.size).sum::<usize>();
-    let lower_bound = (0..=last).map(live).max().unwrap_or(0);
-    let search = Search { blocks: &blocks, rules: rules(&blocks, &[]) };
-    let found = search.best(lower_bound, options.attempts);
-    let mut offsets = vec![None; graph.value_capacity()];
-    for (block, offset) in blocks.iter().zip(&found) {
-        offsets[block.buffer] = Some(*offset);
-    }
-    TensorPlan { offsets, size: search.size(&found), lower_bound }
 }
