@@ -13,6 +13,7 @@ fn wide(elem: ElementType) -> Option<ElementType> {
             Some(ElementType::I32)
         }
         ElementType::F16 | ElementType::BF16 => Some(ElementType::F32),
+        ElementType::U32 => Some(ElementType::I64),
         // What f64 holds may not fit f32: it stays, and a runtime without kernels for it says so.
         ElementType::F32
         | ElementType::F64
@@ -21,7 +22,6 @@ fn wide(elem: ElementType) -> Option<ElementType> {
         | ElementType::I64
         | ElementType::I32
         | ElementType::U64
-        | ElementType::U32
         | ElementType::Bool
         | ElementType::String
         | ElementType::Complex64
@@ -108,8 +108,11 @@ impl Scope<'_> {
         self.binary(BinaryKind::Add, value, addend)
     }
 
-    /// Values one after the other along an axis.
+    /// Values one after the other along an axis. Those that have nothing along it are left out: LiteRT's kernel ends the process on them.
     pub(crate) fn concat(&mut self, values: &[ValueId], axis: usize) -> Result<ValueId, Refusal> {
+        let is_empty = |v: &ValueId| self.dims(*v).get(axis) == Some(&0);
+        let some: Vec<ValueId> = values.iter().copied().filter(|v| !is_empty(v)).collect();
+        let values = if some.is_empty() { values } else { some.as_slice() };
         if let [only] = values {
             return Ok(*only);
         }

@@ -108,13 +108,16 @@ fn one(model: &Path, folder: &Path, out: &Path) -> Ran {
     last.unwrap_or_else(|| failed(Outcome::Refused("no attempt".into())))
 }
 
-/// Which inputs become constants: none; then small integers (axes, shapes); then all but the first; then small integers at the first place too.
+/// Which inputs become constants: none; then small integers (axes, shapes); then all but the first; then small integers at the first place too;
+/// then single numbers of any type.
 fn choices(inputs: &[Tensor]) -> Vec<BTreeSet<usize>> {
     let is_small = |t: &Tensor| (t.elem.is_integer() || t.elem == ElementType::Bool) && t.shape.len() <= 1;
     let with = |keep: &dyn Fn(usize, &Tensor) -> bool| -> BTreeSet<usize> {
         inputs.iter().enumerate().filter(|(i, t)| keep(*i, t)).map(|(i, _)| i).collect()
     };
-    let all = [BTreeSet::new(), with(&|i, t| i > 0 && is_small(t)), with(&|i, _| i > 0), with(&|_, t| is_small(t))];
+    let is_number = |t: &Tensor| t.shape.iter().product::<usize>() == 1;
+    let all =
+        [BTreeSet::new(), with(&|i, t| i > 0 && is_small(t)), with(&|i, _| i > 0), with(&|_, t| is_small(t)), with(&|_, t| is_number(t))];
     let mut distinct = Vec::new();
     for choice in all {
         if !distinct.contains(&choice) {

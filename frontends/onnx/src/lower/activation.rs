@@ -34,7 +34,10 @@ pub(super) const TABLE: Table = &[
     }),
     ("Atan", |l, _, i| {
         real(l, i, |s, x| {
-            let one = s.f32(1.0);
+            // LiteRT's kernel does not broadcast.
+            let dims = s.dims(x).to_vec();
+            let count: usize = dims.iter().product();
+            let one = if count <= 1 << 16 && !s.ty(x).shape.is_dynamic() { s.f32_tensor(&vec![1.0; count], &dims) } else { s.f32(1.0) };
             s.binary(BinaryKind::Atan2, x, one)
         })
     }),

@@ -1,4 +1,4 @@
-//! Sampling at computed places: for each of the neighbours of a place one GATHER from the flattened image, times its weight.
+//! Places turned and shifted, and sampling at computed places: for each of the neighbours of a place one GATHER from the flattened image, times its weight.
 
 use octet_ir::ops::{BinaryKind, CompareKind, UnaryKind};
 use octet_ir::{ElementType, ValueId};
@@ -8,7 +8,47 @@ use crate::attributes::{Node, Refusal};
 use crate::build::small;
 use crate::scope::Scope;
 
-pub(super) const TABLE: Table = &[("GridSample", grid_sample)];
+pub(super) const TABLE: Table = &[("AffineGrid", affine_grid), ("GridSample", grid_sample)];
+
+/// For every pixel of an image of a known size, its place under an affine map of each batch.
+fn affine_grid(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    const LARGEST: usize = 1 << 22;
+    let scope = &mut *l.scope;
+    let (theta, elem) = scope.as_f32(input(inputs, 0)?)?;
+    let size = scope.need_ints(input(inputs, 1)?, "the size")?;
+    let size: Option<Vec<usize>> = size.iter().map(|&s| usize::try_from(s).ok()).collect();
+    let size = size.ok_or("a size is negative")?;
+    let [batch, _, spatial @ ..] = size.as_slice() else { return Err("the size has no axes of an image".into()) };
+    let rank = spatial.len();
+    let count = spatial.iter().try_fold(1usize, |n, &s| n.checked_mul(s)).filter(|&n| n > 0 && n <= LARGEST);
+    let count = count.ok_or("the grid is empty or too large")?;
+    if scope.dims(theta) != [*batch, rank, rank + 1] {
+        return Err(format!("maps of {:?} do not fit an image of {size:?}", scope.dims(theta)));
+    }
+    let align = node.flag("align_corners");
+    #[expect(clippy::cast_precision_loss, reason = "pixels of an image")]
+    let place = |index: usize, size: usize| match (align, size) {
+        (true, 1) => 0.0,
+        (true, _) => 2.0 * index as f32 / (size - 1) as f32 - 1.0,
+        (false, _) => (2 * index + 1) as f32 / size as f32 - 1.0,
+    };
+    // Innermost axis first, then a 1 for the shift.
+    let mut places = Vec::with_capacity(count * (rank + 1));
+    for flat in 0..count {
+        let mut rest = flat;
+        for &size in spatial.iter().rev() {
+            places.push(place(rest % size, size));
+            rest /= size;
+        }
+        places.push(1.0);
+    }
+    let places = scope.f32_tensor(&places, &[1, count, rank + 1]);
+    let places = scope.expand(places, &[*batch, count, rank + 1])?;
+    let grid = scope.batch_matmul(places, theta, true)?;
+    let shape = [&[*batch], spatial, &[rank]].concat();
+    let grid = scope.reshape(grid, &shape)?;
+    Ok(vec![scope.cast(grid, elem)?])
+}
 
 /// A neighbour along one axis: its index `[M]` (i32, inside the axis) and its weight `[M]`.
 type Neighbour = (ValueId, ValueId);

@@ -5,9 +5,13 @@
 //! changes, the lowering itself asks of [`Node::version`].
 
 mod activation;
+mod arrange;
 mod attention;
+mod bits;
+mod cache;
 mod control;
 mod conv_transpose;
+mod einsum;
 mod elementwise;
 mod gelu;
 mod grid_sample;
@@ -15,6 +19,7 @@ mod image;
 mod index;
 mod integer;
 mod linear;
+mod losses;
 mod microsoft;
 mod normalization;
 mod pad;
@@ -61,15 +66,20 @@ pub(crate) fn find(domain: &str, operator: &str) -> Option<Lower> {
     let tables: &[Table] = match domain {
         "" => &[
             activation::TABLE,
+            arrange::TABLE,
             attention::TABLE,
+            bits::TABLE,
+            cache::TABLE,
             control::TABLE,
             conv_transpose::TABLE,
+            einsum::TABLE,
             elementwise::TABLE,
             grid_sample::TABLE,
             image::TABLE,
             index::TABLE,
             integer::TABLE,
             linear::TABLE,
+            losses::TABLE,
             normalization::TABLE,
             pad::TABLE,
             pool::TABLE,

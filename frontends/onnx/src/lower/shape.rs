@@ -152,8 +152,8 @@ fn unsqueeze(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) 
 fn concat(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
     let rank = l.scope.rank(input(inputs, 0)?);
     let at = axis(node.int_or("axis", 1), rank)?;
-    let op = ops::Concatenation { axis: i32::try_from(at).unwrap_or(0), ..ops::Concatenation::default() };
-    l.scope.op(op, inputs)
+    let given: Vec<_> = inputs.iter().flatten().copied().collect();
+    Ok(vec![l.scope.concat(&given, at)?])
 }
 
 fn gather(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
