@@ -36,6 +36,8 @@ OPS = {
     "lq_calibrate": ("litert_quantizer_jobs", "lq_calibrate"),
     "tf_quantize": ("tensorflow_jobs", "tf_quantize"),
     "litert_speed": ("speed", "litert_speed"),
+    "onnx_prepare": ("onnx_jobs", "onnx_prepare"),
+    "onnx_measure": ("onnx_jobs", "onnx_measure"),
 }
 
 STDERR_TAIL = 2000

@@ -9,5 +9,5 @@ mod paths;
 mod process;
 
 pub use array::{Array, Element, read_npz, write_npz};
-pub use paths::{environment_folder, full_environment_folder, workspace_root, zoo};
+pub use paths::{environment_folder, full_environment_folder, onnx2tf_environment_folder, workspace_root, zoo};
 pub use process::{Answer, Peers};

@@ -25,8 +25,18 @@ pub fn environment_folder() -> PathBuf {
 /// different versions of the libraries that they share.
 #[must_use]
 pub fn full_environment_folder() -> PathBuf {
+    beside("-full")
+}
+
+/// The environment that holds onnx2tf, which wants a later Python and older libraries than either.
+#[must_use]
+pub fn onnx2tf_environment_folder() -> PathBuf {
+    beside("-onnx2tf")
+}
+
+fn beside(ending: &str) -> PathBuf {
     let mut name = environment_folder().into_os_string();
-    name.push("-full");
+    name.push(ending);
     PathBuf::from(name)
 }
 

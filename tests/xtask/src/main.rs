@@ -4,6 +4,7 @@
 //! It never links the compiler: what it measures is the `octet` binary that users run.
 
 mod bench;
+mod bench_onnx;
 mod checks;
 mod docs;
 mod fuzz;
@@ -44,18 +45,18 @@ enum Task {
     },
     /// Make the Python environment with the pinned peers ($OCTET_PEERS, or target/peers)
     Setup {
-        /// Also the environment with TensorFlow (1.5 GB)
+        /// Also the environments with TensorFlow (1.5 GB) and onnx2tf (0.7 GB)
         #[arg(long)]
         full: bool,
     },
     /// Measure compile time, memory, calibration and inference beside the peers, in one run
     Bench {
-        /// Which benchmarks: compile, calibrate, inference, memory (all if none is named)
+        /// Which benchmarks: compile, calibrate, inference, memory (all if none is named); onnx: beside onnx2tf, on a page of its own
         names: Vec<String>,
         /// Rounds of each contender, interleaved
         #[arg(long, default_value_t = 5)]
         rounds: usize,
-        /// Write docs/generated/bench.md
+        /// Write docs/generated/bench.md, or onnx-bench.md
         #[arg(long)]
         write: bool,
     },
@@ -127,6 +128,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Test { full, only } => test::test(full, only.as_deref()),
         Task::Setup { full } => setup::setup(full),
+        Task::Bench { names, rounds, write } if names == ["onnx"] => bench_onnx::bench(rounds, write),
         Task::Bench { names, rounds, write } => bench::bench(&names, rounds, write),
         Task::Table { models, write } => table::table(&models, write),
         Task::Mcu { networks, write } => mcu::mcu(&networks, write),

@@ -18,16 +18,19 @@ pub(crate) struct Cost {
 
 /// Runs a process to its end and measures it; its output goes nowhere. Fails if it does.
 pub(crate) fn process(command: &mut Command) -> Outcome<Cost> {
+    let (cost, succeeded) = watched(command)?;
+    if succeeded { Ok(cost) } else { Err(format!("{command:?} failed")) }
+}
+
+/// Runs a process to its end, measures it, and says whether it succeeded; its output goes nowhere.
+pub(crate) fn watched(command: &mut Command) -> Outcome<(Cost, bool)> {
     let told = format!("{command:?}");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let start = Instant::now();
     let child = command.spawn().map_err(|e| format!("{told}: {e}"))?;
     let ended = child.wait4().map_err(|e| format!("{told}: {e}"))?;
     let seconds = start.elapsed().as_secs_f64();
-    if !ended.status.success() {
-        return Err(format!("{told}: {}", ended.status));
-    }
-    Ok(Cost { seconds, peak_mib: ended.rusage.maxrss as f64 / f64::from(1 << 20) })
+    Ok((Cost { seconds, peak_mib: ended.rusage.maxrss as f64 / f64::from(1 << 20) }, ended.status.success()))
 }
 
 /// The middle value; of an even number, the mean of the middle two.

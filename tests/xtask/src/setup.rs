@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use octet_peers::{environment_folder, full_environment_folder, workspace_root};
+use octet_peers::{environment_folder, full_environment_folder, onnx2tf_environment_folder, workspace_root};
 
 use crate::run::{Outcome, command, output, run, succeeds};
 
@@ -13,22 +13,28 @@ use crate::run::{Outcome, command, output, run, succeeds};
 const PYTHONS: [&str; 4] = ["python3.11", "python3.12", "python3.13", "python3"];
 
 /// Says whether a Python has a fitting version, and can make environments with pip in them.
-const PROBE: &str = "import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))";
+const PROBE: &str = "import sys, venv, ensurepip; sys.exit(not (3, LEAST) <= sys.version_info[:2] <= (3, 13))";
 
 /// What Debian calls a Python that can make environments.
 const DEBIAN: [&str; 2] = ["python3", "python3-venv"];
 
 /// Makes the environment, and with `full` the one that holds TensorFlow. Does nothing where both are up to date.
 pub(crate) fn setup(full: bool) -> Outcome {
-    environment(&environment_folder(), "requirements.txt")?;
+    environment(&environment_folder(), "requirements.txt", 11)?;
     if full {
-        environment(&full_environment_folder(), "requirements-full.txt")?;
+        environment(&full_environment_folder(), "requirements-full.txt", 11)?;
+        onnx2tf()?;
     }
     Ok(())
 }
 
-/// Makes one environment from one requirements file. A stamp beside it holds what it was made from.
-fn environment(folder: &Path, requirements: &str) -> Outcome {
+/// Makes the environment that holds onnx2tf.
+pub(crate) fn onnx2tf() -> Outcome {
+    environment(&onnx2tf_environment_folder(), "requirements-onnx2tf.txt", 12)
+}
+
+/// Makes one environment from one requirements file, on Python 3.`least` or later. A stamp beside it holds what it was made from.
+fn environment(folder: &Path, requirements: &str, least: u32) -> Outcome {
     let file = workspace_root().join("tests/peers").join(requirements);
     let wanted = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
     let stamp = folder.join("octet-requirements.txt");
@@ -37,7 +43,7 @@ fn environment(folder: &Path, requirements: &str) -> Outcome {
         return Ok(());
     }
     println!("setup: {requirements} -> {}", folder.display());
-    let base = find_python()?;
+    let base = find_python(least)?;
     // An environment that fits no longer is made anew: pip leaves behind what is not asked for any more.
     if folder.exists() {
         std::fs::remove_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
@@ -50,13 +56,14 @@ fn environment(folder: &Path, requirements: &str) -> Outcome {
 }
 
 /// A Python that fits, from the path; as root on Debian it is installed where there is none.
-fn find_python() -> Outcome<PathBuf> {
-    let fitting = || PYTHONS.iter().find(|p| succeeds(&mut command(p, &["-c", PROBE]))).map(PathBuf::from);
+fn find_python(least: u32) -> Outcome<PathBuf> {
+    let probe = PROBE.replace("LEAST", &least.to_string());
+    let fitting = || PYTHONS.iter().find(|p| succeeds(&mut command(p, &["-c", probe.as_str()]))).map(PathBuf::from);
     if let Some(python) = fitting() {
         return Ok(python);
     }
     let missing = format!(
-        "no Python 3.11 to 3.13 with venv and pip on the path (tried {}). On Debian: apt-get install {}",
+        "no Python 3.{least} to 3.13 with venv and pip on the path (tried {}). On Debian: apt-get install {}",
         PYTHONS.join(", "),
         DEBIAN.join(" ")
     );

@@ -36,7 +36,7 @@ pub(super) fn matmul(scope: &mut Scope<'_>, a: ValueId, b: ValueId) -> Result<Va
     }
     let a = scope.reshape(a, &dims_a)?;
     let b = scope.reshape(b, &dims_b)?;
-    let product = scope.op1(ops::BatchMatmul::default(), &[a, b])?;
+    let product = scope.batch_matmul(a, b, false)?;
     let mut dims = scope.dims(product).to_vec();
     if rank_b == 1 {
         dims.pop();
