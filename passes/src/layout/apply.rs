@@ -142,7 +142,7 @@ impl Writer<'_> {
 
     /// The operation works on permuted operands and gives permuted results.
     fn follow(&mut self, id: OpId, operation: &Operation, adapted: &Adapted) {
-        for (old, new) in self.rebuild(id, operation, adapted, |p, ty| p.apply(ty)) {
+        for (old, new) in self.rebuild(id, operation, adapted, Permutation::apply) {
             self.permuted.insert(old, new);
             self.natural.insert(old, None);
         }
