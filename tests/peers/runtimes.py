@@ -33,13 +33,16 @@ def main_graph(model):
 
 
 def written_tensors(model):
-    """Indices of the main subgraph's tensors that an op writes."""
+    """Indices of the main subgraph's tensors that an op writes, without those that are no numbers: TFLM crashes when a resource is read."""
+    from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
+
+    no_numbers = {schema.TensorType.STRING, schema.TensorType.RESOURCE, schema.TensorType.VARIANT}
     graph = main_graph(model)
-    found = []
+    found = set()
     for i in range(graph.OperatorsLength()):
         op = graph.Operators(i)
-        found += [op.Outputs(k) for k in range(op.OutputsLength()) if op.Outputs(k) >= 0]
-    return sorted(set(found))
+        found.update(op.Outputs(k) for k in range(op.OutputsLength()) if op.Outputs(k) >= 0)
+    return sorted(index for index in found if graph.Tensors(index).Type() not in no_numbers)
 
 
 def litert_interpreter(model, job):

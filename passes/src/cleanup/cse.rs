@@ -91,16 +91,16 @@ fn unite(graph: &Graph, first: OpId, second: OpId) -> Patch {
 /// Constants of equal type and bytes under one number.
 #[derive(Default)]
 struct Classes {
-    by_id: HashMap<(ConstId, String), usize>,
+    by_id: HashMap<ConstId, Vec<(Type, usize)>>,
     by_hash: HashMap<(u64, usize), Vec<(usize, Type, Constant)>>,
     count: usize,
 }
 
 impl Classes {
     fn of(&mut self, module: &Module, ty: &Type, id: ConstId) -> usize {
-        let known = (id, ty.to_string());
-        if let Some(&class) = self.by_id.get(&known) {
-            return class;
+        let known = self.by_id.entry(id).or_default();
+        if let Some((_, class)) = known.iter().find(|(t, _)| t == ty) {
+            return *class;
         }
         let constant = module.constant(id);
         let bytes = constant.bytes();
@@ -113,7 +113,7 @@ impl Classes {
                 self.count
             }
         };
-        self.by_id.insert(known, class);
+        known.push((ty.clone(), class));
         class
     }
 }

@@ -7,7 +7,7 @@ use octet_backend_tflite::{WriteOptions, write};
 use octet_eval::kernel::RoundingProfile;
 use octet_eval::{Interpreter, Options};
 use octet_graphgen::{isolate, isolated_inputs, random_inputs};
-use octet_ir::{ElementType, EntityId, GraphId, Module, Op, OpId, Use, ValueDef, ValueId};
+use octet_ir::{ElementType, EntityId, GraphId, Module, Op, OpId, Operation, Use, ValueDef, ValueId};
 use octet_peers::Array;
 use octet_plugin::Tensor;
 
@@ -216,7 +216,7 @@ fn judge_op(case: &Case, index: usize, op: OpId, arrays: &BTreeMap<String, Array
         let all = arrays.filter_map(Array::to_f32).flatten().filter(|v| v.is_finite());
         all.fold(0.0f32, |most, v| most.max(v.abs()))
     };
-    let went_in = largest(&mut sources.iter().copied());
+    let went_in = largest(&mut sources.iter().copied()).max(largest_constant(&case.module, operation));
     for (&result, found) in operation.results().iter().zip(&found) {
         let Some(expected) = seen(case, arrays, result) else { continue };
         *verdict.compared.entry(mnemonic).or_default() += 1;
@@ -233,6 +233,14 @@ fn judge_op(case: &Case, index: usize, op: OpId, arrays: &BTreeMap<String, Array
             verdict.differing.push((index, format!("{}: {mnemonic} of {}: {why}\n{printed:.1500}", case.name, graph.value_name(result))));
         }
     }
+}
+
+/// The largest magnitude in an operation's float constants.
+fn largest_constant(module: &Module, operation: &Operation) -> f32 {
+    let graph = module.main();
+    let floats = operation.operands().iter().flatten().filter(|v| graph.ty(**v).elem == ElementType::F32);
+    let constants = floats.filter_map(|&v| module.constant_of(graph, v)).flat_map(octet_ir::Constant::to_f32);
+    constants.filter(|v| v.is_finite()).fold(0.0f32, |most, v| most.max(v.abs()))
 }
 
 /// How often a case runs: once where nothing goes in.

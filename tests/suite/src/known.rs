@@ -1,7 +1,7 @@
 //! What runtimes do otherwise than their own specification, or do not do at all: declared, each with the reason, so that tests tell how often it
 //! was met instead of leaving cases out.
 
-use octet_ir::{Module, Op};
+use octet_ir::{ElementType, Graph, Module, Op, Operation};
 
 use crate::batch::Runtime;
 
@@ -11,6 +11,8 @@ struct Refusal {
     mnemonics: &'static [&'static str],
     /// Part of the runtime's own words.
     words: &'static str,
+    /// Whether the module of one operation is a case of it.
+    when: fn(&Module) -> bool,
     reason: &'static str,
 }
 
@@ -19,26 +21,37 @@ const REFUSALS: &[Refusal] = &[
         runtimes: LITERT,
         mnemonics: &["sqrt", "rsqrt", "log"],
         words: "is only defined for",
+        when: |_| true,
         reason: "LiteRT refuses at run time the root of a negative number, for which the table of our kernel (TFLM's) has an entry",
     },
     Refusal {
         runtimes: LITERT,
         mnemonics: &["div"],
         words: "data[i] != zero_point",
+        when: |_| true,
         reason: "LiteRT refuses at run time to divide by an integer that stands for 0; our kernel gives what the arithmetic gives",
     },
     Refusal {
         runtimes: EVERY,
         mnemonics: &["floor_div", "floor_mod"],
         words: "Division by 0",
+        when: |_| true,
         reason: "the runtimes refuse to floor a float division by 0, which IEEE 754 defines",
     },
-    Refusal { runtimes: LITERT, mnemonics: &["if", "while"], words: "invalid value for bool", reason: TWICE },
+    Refusal { runtimes: LITERT, mnemonics: &["if", "while"], words: "invalid value for bool", when: |_| true, reason: TWICE },
     Refusal {
         runtimes: TFLM,
         mnemonics: &["svdf"],
         words: "the runtime ended the process",
+        when: |_| true,
         reason: "TFLM's float SVDF reads a bias that is left out, and crashes",
+    },
+    Refusal {
+        runtimes: LITERT,
+        mnemonics: &["depthwise_conv_2d"],
+        words: "the runtime ended the process",
+        when: |module| module.graphs().any(|(_, graph)| graph.ops().any(|(_, o)| is_unbiased(graph, o))),
+        reason: "LiteRT's DEPTHWISE_CONV_2D of a uint8 or 4-bit filter reads a bias that is left out, and crashes",
     },
 ];
 
@@ -94,6 +107,30 @@ const DIFFERENCES: &[Difference] = &[
     Difference { runtimes: LITERT, mnemonics: &["if", "while"], when: |module, _| gives_twice(module), reason: TWICE },
     Difference {
         runtimes: LITERT,
+        mnemonics: &["if", "while"],
+        when: |module, _| gives_shape(module),
+        reason: "LiteRT writes a shape while it prepares: of one that a called graph gives, the caller sees nothing",
+    },
+    Difference {
+        runtimes: &[Runtime::LiteRtReference],
+        mnemonics: &["if", "while", "call"],
+        when: |module, _| calls_response_normalization(module),
+        reason: "LiteRT's reference LOCAL_RESPONSE_NORMALIZATION stands in a called graph",
+    },
+    Difference {
+        runtimes: LITERT,
+        mnemonics: &["softmax"],
+        when: |module, found| is_quantized(module) && found.gap <= 1.0,
+        reason: "LiteRT makes the table of its 16-bit SOFTMAX in double precision, TFLM (and we) in single precision: at most one unit",
+    },
+    Difference {
+        runtimes: LITERT,
+        mnemonics: &["reduce_prod"],
+        when: |module, _| is_quantized(module) && module.main().inputs().is_empty(),
+        reason: "LiteRT multiplies quantized constants up before it knows their scales",
+    },
+    Difference {
+        runtimes: LITERT,
         mnemonics: &["lstm", "unidirectional_sequence_lstm"],
         when: |module, _| is_quantized(module),
         reason: "LiteRT's integer LSTM computes its gates with polynomials, TFLM's (and ours) with tables",
@@ -117,6 +154,14 @@ fn has_zero_point(module: &Module) -> bool {
     graph.outputs().iter().any(|&v| graph.ty(v).scale_zero_point().is_some_and(|(_, zero_point)| zero_point != 0))
 }
 
+/// Whether an operation is a depthwise convolution of a uint8 or 4-bit filter without a bias.
+fn is_unbiased(graph: &Graph, operation: &Operation) -> bool {
+    let elem = operation.operand(1).map(|v| graph.ty(v).elem);
+    matches!(operation.op(), Op::DepthwiseConv2d(_))
+        && matches!(elem, Some(ElementType::I4 | ElementType::U8))
+        && operation.operand(2).is_none()
+}
+
 fn is_quantized(module: &Module) -> bool {
     let graph = module.main();
     graph.outputs().iter().any(|&v| graph.ty(v).is_quantized())
@@ -126,6 +171,16 @@ fn is_quantized(module: &Module) -> bool {
 fn one_input_gate(module: &Module) -> bool {
     let has = |operation: &octet_ir::Operation, index| operation.operand(index).is_some();
     module.main().ops().any(|(_, operation)| has(operation, 1) != has(operation, 18))
+}
+
+/// Whether a called graph gives what SHAPE or RANK computes from it.
+fn gives_shape(module: &Module) -> bool {
+    let early = |op: &Op| matches!(op, Op::ShapeOf(_) | Op::Rank(_));
+    module.graphs().skip(1).any(|(_, graph)| graph.outputs().iter().any(|v| graph.producer(*v).is_some_and(|(_, o)| early(o.op()))))
+}
+
+fn calls_response_normalization(module: &Module) -> bool {
+    module.graphs().skip(1).any(|(_, graph)| graph.ops().any(|(_, o)| matches!(o.op(), Op::LocalResponseNormalization(_))))
 }
 
 fn gives_twice(module: &Module) -> bool {
@@ -143,8 +198,9 @@ fn only(module: &Module) -> Option<&Op> {
 /// Why a runtime refuses a module of one operation in these words, if the reason is known.
 #[must_use]
 pub fn refusal(runtime: Runtime, module: &Module, words: &str) -> Option<&'static str> {
-    let mnemonic = only(module)?.mnemonic();
-    let known = |r: &&Refusal| r.runtimes.contains(&runtime) && r.mnemonics.contains(&mnemonic) && words.contains(r.words);
+    // What a called graph refuses, the caller refuses.
+    let met = |r: &Refusal| module.graphs().any(|(_, graph)| graph.ops().any(|(_, o)| r.mnemonics.contains(&o.op().mnemonic())));
+    let known = |r: &&Refusal| r.runtimes.contains(&runtime) && met(r) && words.contains(r.words) && (r.when)(module);
     REFUSALS.iter().find(known).map(|r| r.reason)
 }
 

@@ -199,6 +199,40 @@ fn bad_data_are_told() {
 }
 
 #[test]
+fn what_is_given_in_vain_is_told() {
+    let bench = Bench::new();
+    let model = bench.write("m.ir", RELU);
+    let data = bench.arrays("x.npz", &[("x", Array::from_f32(&[2, 4], &[0.0; 8]))]);
+    let files = ["m.ir", "x.npz"];
+    transcript!(
+        bench,
+        ["compile", &model, "-o", &bench.path("o.tflite"), "--data", &data, "--preprocess", "scale=2"],
+        ["m.ir", "o.tflite", "x.npz"]
+    );
+    std::fs::remove_file(bench.path("o.tflite")).unwrap();
+    transcript!(bench, ["run", &model, "--input", &data, "--preprocess", "scale=2", "--preprocess", "mean=1"], files);
+    // A fixed batch gives several rows of scores a sample: there is no class for each.
+    let batch =
+        bench.write("b.ir", "octet.ir 1\ngraph @main(%0: 2x4 f32 loc(\"x\")) {\n  %1 = relu(%0) : 2x4 f32 loc(\"y\")\n  return %1\n}\n");
+    let labels = bench.arrays("y.npz", &[("y", Array::from_f32(&[2], &[0.0; 2]))]);
+    transcript!(bench, ["compare", &batch, &batch, "--data", &data, "--labels", &labels], ["b.ir", "m.ir", "x.npz", "y.npz"]);
+}
+
+#[test]
+fn one_array_goes_into_an_npy() {
+    let bench = Bench::new();
+    let two = "octet.ir 1\ngraph @main(%0: 1x4 f32 loc(\"x\")) {\n  %1 = relu(%0) : 1x4 f32 loc(\"y\")\n  %2 = neg(%0) : 1x4 f32 loc(\"z\")\n  return %1, %2\n}\n";
+    let (one, two) = (bench.write("one.ir", RELU), bench.write("two.tflite", two));
+    let data = bench.arrays("x.npz", &[("x", Array::from_f32(&[2, 4], &[1.0; 8]))]);
+    let out = bench.path("out.npy");
+    transcript!(bench, ["run", &two, "--input", &data, "-o", &out], ["one.ir", "two.tflite", "x.npz"]);
+    let told = bench.transcript(&["run", &one, "--input", &data, "-o", &out, "--quiet"]);
+    assert!(told.starts_with("exit code 0\n"), "{told}");
+    let array = std::fs::read(&out).unwrap();
+    assert!(array.starts_with(b"\x93NUMPY") && array.ends_with(&[1.0f32.to_le_bytes(); 8].concat()));
+}
+
+#[test]
 fn outputs_that_cannot_be_written_are_told_first() {
     let bench = Bench::new();
     // The model does not exist either: the output is looked at before it.

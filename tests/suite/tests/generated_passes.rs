@@ -126,12 +126,15 @@ fn each_rewrite_keeps_what_graphs_compute() {
         .filter(|(pass, _)| *pass != "fold")
         .map(|(pass, rewrite)| (rewrite.name(), pipeline(&format!("{pass}{{only = [\"{}\"]}}", rewrite.name()))))
         .collect();
-    let chains: [&[&str]; 5] = [
+    let chains: [&[&str]; 8] = [
         &["conv_2d", "depthwise_conv_2d", "fully_connected", "transpose_conv", "add", "sub", "mul", "relu", "relu6", "pad", "pad_v2"],
         &["reshape", "squeeze", "expand_dims", "transpose", "shape", "pack", "strided_slice", "concatenation"],
         &["add", "sub", "mul", "div", "minimum", "maximum", "relu", "relu6", "relu_n1_to_1", "relu_0_to_1", "neg"],
         &["quantize", "dequantize", "relu", "max_pool_2d", "reshape", "cast"],
         &["mean", "pad", "average_pool_2d", "conv_2d", "mirror_pad", "tile", "slice", "reverse_v2", "fill"],
+        &["mul", "div", "conv_2d", "fully_connected"],
+        &["pad", "conv_2d"],
+        &["reshape", "shape", "strided_slice", "pack"],
     ];
     for ops in chains {
         let profiles = [("float", Profile::float()), ("int8", Profile::int8()), ("dynamic", Profile::float().dynamic())];

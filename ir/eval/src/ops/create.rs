@@ -4,7 +4,7 @@ use octet_ir::ElementType as E;
 use octet_ir::ops::{Fill, OneHot, RangeOp, SparseToDense, Where};
 
 use super::elementwise::with_number;
-use super::util::{fill as fill_with, one_element, out_of_bounds, read_ints, width};
+use super::util::{fill as fill_with, int_elem, one_element, out_of_bounds, read_ints, width};
 use crate::data::index::tuple_offset;
 use crate::float::number::Number;
 use crate::kernel::{PrepareCx, Prepared, fallible_kernel, kernel};
@@ -40,7 +40,7 @@ pub(super) fn one_hot(op: &OneHot, cx: &PrepareCx<'_>) -> Prepared {
     let axis = cx.axis(op.axis.into(), indices.len() + 1)?;
     let result = cx.result_shape(0)?;
     let depth = *result.get(axis).ok_or_else(|| cx.invalid("the result has too few axes"))?;
-    let (elem, width) = (cx.elem(0)?, width(cx, 2)?);
+    let (elem, width) = (int_elem(cx, 0)?, width(cx, 2)?);
     let value = cx.elem(2)?;
     one_element(cx, 2, value)?;
     one_element(cx, 3, value)?;
@@ -92,7 +92,7 @@ pub(super) fn where_op(_: &Where, cx: &PrepareCx<'_>) -> Prepared {
 
 pub(super) fn sparse_to_dense(_: &SparseToDense, cx: &PrepareCx<'_>) -> Prepared {
     let dims = cx.result_shape(0)?.to_vec();
-    let (elem, width) = (cx.elem(0)?, width(cx, 2)?);
+    let (elem, width) = (int_elem(cx, 0)?, width(cx, 2)?);
     // Indices are one tuple (rank 0 or 1 over a vector) or a list of them.
     let depth = match cx.shape(0)? {
         [_, depth] => *depth,

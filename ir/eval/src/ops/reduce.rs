@@ -5,7 +5,7 @@ use octet_ir::ops::{Arg, ArgKind, Cumsum, Reduce, ReduceKind, SegmentSum, TopkV2
 use octet_ir::{Diagnostic, ElementType as E};
 
 use super::elementwise::{quantized, with_number};
-use super::util::{put_ints, read_ints};
+use super::util::{int_elem, put_ints, read_ints};
 use crate::float::number::Number;
 use crate::float::reduce::{Reduction, cumsum as running_sum, extreme_index};
 use crate::kernel::{PrepareCx, PrepareError, Prepared, fallible_kernel, kernel};
@@ -257,7 +257,7 @@ fn segments<T: Number>(cx: &PrepareCx<'_>, kind: UnsortedSegmentKind) -> Prepare
     if cx.result(0)?.shape.elements() != count * inner {
         return Err(cx.invalid("the segments do not fill the result"));
     }
-    let elem = cx.elem(1)?;
+    let elem = int_elem(cx, 1)?;
     let (start, combine): (T, fn(T, T) -> T) = match kind {
         UnsortedSegmentKind::Sum => (T::default(), T::add),
         UnsortedSegmentKind::Prod => (T::ONE, T::mul),

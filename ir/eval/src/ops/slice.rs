@@ -2,7 +2,7 @@
 
 use octet_ir::ops::{DynamicUpdateSlice, ReverseSequence, ReverseV2, Slice, Split, SplitV, StridedSlice, Tile};
 
-use super::util::{copy_kernel, read_ints, width};
+use super::util::{copy_kernel, int_elem, read_ints, width};
 use crate::data::strided::{StridedCopy, View, dense_strides};
 use crate::kernel::{PrepareCx, PrepareError, Prepared, kernel};
 
@@ -86,7 +86,7 @@ pub(super) fn split_v(_: &SplitV, cx: &PrepareCx<'_>) -> Prepared {
 
 pub(super) fn dynamic_update_slice(_: &DynamicUpdateSlice, cx: &PrepareCx<'_>) -> Prepared {
     let (dims, update) = (cx.shape(0)?.to_vec(), cx.shape(1)?.to_vec());
-    let (width, index) = (width(cx, 0)?, cx.elem(2)?);
+    let (width, index) = (width(cx, 0)?, int_elem(cx, 2)?);
     if cx.elem(1)? != cx.elem(0)? || dims.len() != update.len() || update.iter().zip(&dims).any(|(part, whole)| part > whole) {
         return Err(cx.invalid("the update does not fit into the operand"));
     }
@@ -129,7 +129,7 @@ pub(super) fn reverse_sequence(op: &ReverseSequence, cx: &PrepareCx<'_>) -> Prep
     if sequence == batch || cx.ty(1)?.shape.elements() != dims[batch] {
         return Err(cx.invalid("reversal needs one length per batch entry and two different axes"));
     }
-    let lengths = cx.elem(1)?;
+    let lengths = int_elem(cx, 1)?;
     // View as [outer, low, middle, high, inner] with the two axes at `low` and `high`.
     let (low, high) = (sequence.min(batch), sequence.max(batch));
     let outer: usize = dims[..low].iter().product();

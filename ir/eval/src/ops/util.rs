@@ -59,7 +59,15 @@ pub(super) fn out_of_bounds(error: OutOfBounds) -> Diagnostic {
     Diagnostic::error("EVL010", format!("index {index} is outside an axis of size {size}"))
 }
 
-/// Indices of either width as `i64`.
+/// The element type of an operand that [`read_ints`] reads.
+pub(super) fn int_elem(cx: &PrepareCx<'_>, index: usize) -> Result<E, PrepareError> {
+    match cx.elem(index)? {
+        elem @ (E::I64 | E::I32 | E::I16 | E::I8 | E::U32 | E::U16 | E::U8) => Ok(elem),
+        _ => Err(cx.unsupported()),
+    }
+}
+
+/// An operand's integers, of a type that [`int_elem`] let through.
 pub(super) fn read_ints(io: &Io<'_>, index: usize, elem: E) -> Vec<i64> {
     fn all<T: Pod + Into<i64>>(io: &Io<'_>, index: usize) -> Vec<i64> {
         io.input::<T>(index).iter().map(|&value| value.into()).collect()

@@ -187,6 +187,11 @@ fn binary(cx: &mut Cx<'_, '_>, mnemonic: &'static str) -> Option<()> {
         BinaryKind::Pow => partner(cx, x, kind, Some((0.0, 3.0)), false),
         BinaryKind::RightShift => partner(cx, x, kind, Some((0.0, 15.0)), false),
         BinaryKind::Maximum | BinaryKind::Minimum => partner(cx, x, kind, None, true),
+        // LiteRT's ATAN2 does not broadcast: it reads beyond the end of the smaller operand.
+        BinaryKind::Atan2 if cx.runtime() == Runtime::LiteRt => {
+            let ty = cx.ty(x).clone();
+            cx.twin(&ty)
+        }
         BinaryKind::Mul | BinaryKind::SquaredDifference if plain => partner(cx, x, kind, Some((-10_000.0, 10_000.0)), false),
         _ => partner(cx, x, kind, None, false),
     };
