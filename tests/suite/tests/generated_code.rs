@@ -124,7 +124,7 @@ fn zoo_planned_files_run_in_tflite_micro() {
 /// Reasons why generated code may refuse a graph: an operation without a kernel, a shape that the data decide.
 const REFUSALS: [&str; 3] = ["LOP001", "LOP002", "LOP003"];
 
-/// Generated graphs of 8 and 16 bits, and of floats, built with sanitizers. 500 of them in a full run.
+/// Generated graphs of 8 and 16 bits, of floats and of plain integers, built with sanitizers. 600 of them in a full run.
 #[test]
 fn generated_graphs_have_the_interpreters_bytes() {
     use octet_graphgen::{Profile, Runtime, generate};
@@ -132,11 +132,19 @@ fn generated_graphs_have_the_interpreters_bytes() {
 
     let full = seeds(0).end > 0;
     let (mut ran, mut refused, mut findings) = (0u64, std::collections::BTreeMap::<String, u64>::new(), Vec::new());
-    let profiles = [("int8", Profile::int8(), true), ("int16x8", Profile::int16x8(), true), ("float", Profile::float(), false)];
+    let profiles = [
+        ("int8", Profile::int8(), true),
+        ("int16x8", Profile::int16x8(), true),
+        ("float", Profile::float(), false),
+        ("integer", Profile::integer(), true),
+        ("uint8", Profile::uint8(), true),
+    ];
     for (name, profile, exact) in profiles {
-        let profile = Profile { control_flow: false, state: false, max_ops: 6, max_elements: 256, ..profile.on(Runtime::Tflm) };
+        let profile = Profile { control_flow: false, max_ops: 6, max_elements: 256, ..profile };
+        // TFLite Micro has no kernels for unsigned bytes.
+        let profile = if name == "uint8" { profile.on(Runtime::LiteRt) } else { profile.on(Runtime::Tflm) };
         let (mut seed, mut here) = (0, 0);
-        let wanted = if full { 170 } else { 12 };
+        let wanted = if full { 120 } else { 10 };
         while here < wanted && seed < 40 * wanted {
             let module = generate(seed, &profile);
             let answer = holds(&module, &|module| compare(module, &COptions::default(), "gcc", native::STRICT, 2, exact));

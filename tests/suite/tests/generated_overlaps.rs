@@ -70,7 +70,7 @@ fn no_kernel_reads_what_was_written_over() {
         ("any int16x8", Profile::int16x8(), true),
     ];
     for (name, profile, exact) in profiles {
-        let profile = Profile { control_flow: false, state: false, max_elements: 384, ..profile.on(Runtime::Tflm) };
+        let profile = Profile { control_flow: false, max_elements: 384, ..profile.on(Runtime::Tflm) };
         let (mut seed, mut here) = (10_000, 0);
         while here < wanted && seed < 10_000 + 20 * wanted {
             let module = generate(seed, &profile);

@@ -14,6 +14,9 @@ const SOURCES: &[(&str, &str)] = &[
     ("elementwise", include_str!("../../kernels/elementwise.loops")),
     ("reduce", include_str!("../../kernels/reduce.loops")),
     ("float", include_str!("../../kernels/float.loops")),
+    ("plain", include_str!("../../kernels/plain.loops")),
+    ("legacy", include_str!("../../kernels/legacy.loops")),
+    ("recurrent", include_str!("../../kernels/recurrent.loops")),
     ("copy", include_str!("../../kernels/copy.loops")),
 ];
 

@@ -1,7 +1,7 @@
 //! Element-wise operations on integers and truth values, and broadcasting for all types.
 
 use octet_ir::arith::{Affine, Multiplier, SIGMOID_TABLE, interpolated_table};
-use octet_ir::ops::{Activation, Binary, BinaryKind, Compare, CompareKind, UnaryKind};
+use octet_ir::ops::{Activation, Binary, BinaryKind, Compare, UnaryKind};
 use octet_ir::{Constant, ElementType as E, Op, Operation, Type};
 
 use super::{Cx, Result, affine, clamp, int, operand, range, result, unsupported};
@@ -197,8 +197,8 @@ impl Cx<'_> {
     pub(super) fn binary(&mut self, op: &Binary, operation: &Operation) -> Result<()> {
         let elem = self.elem(operand(operation, 0)?)?;
         let (a_ty, b_ty, y_ty) = (self.ty(operation, 0)?, self.ty(operation, 1)?, self.result_ty(operation)?);
-        if a_ty.elem != b_ty.elem || a_ty.elem != y_ty.elem || elem == Elem::U8 {
-            return unsupported("the operands and the result need one type, int8 or int16");
+        if a_ty.elem != b_ty.elem || a_ty.elem != y_ty.elem {
+            return unsupported("the operands and the result need one type");
         }
         let (a, b, y) = (affine(a_ty)?, affine(b_ty)?, affine(y_ty)?);
         let wide = elem == Elem::I16;
@@ -281,8 +281,8 @@ impl Cx<'_> {
     pub(super) fn prelu(&mut self, operation: &Operation) -> Result<()> {
         let (elem, alpha_elem) = (self.elem(operand(operation, 0)?)?, self.elem(operand(operation, 1)?)?);
         let narrow = elem == Elem::I16 && alpha_elem == Elem::I8;
-        if elem == Elem::U8 || (alpha_elem != elem && !narrow) || self.elem(result(operation)?)? != elem {
-            return unsupported("PRELU needs one type, int8 or int16");
+        if (alpha_elem != elem && !narrow) || self.elem(result(operation)?)? != elem {
+            return unsupported("PRELU needs one type");
         }
         let (x, alpha, y) = (affine(self.ty(operation, 0)?)?, affine(self.ty(operation, 1)?)?, affine(self.result_ty(operation)?)?);
         let (low, high) = clamp(Activation::None, y, elem)?;
@@ -305,14 +305,7 @@ impl Cx<'_> {
         }
         let [ma, mb] = [Multiplier::from_real(a.scale.into()), Multiplier::from_real(b.scale.into())];
         let q = vec![a.zero_point, b.zero_point, ma.mantissa, ma.shift, mb.mantissa, mb.shift];
-        let kind = match op.kind {
-            CompareKind::Equal => 0,
-            CompareKind::NotEqual => 1,
-            CompareKind::Greater => 2,
-            CompareKind::GreaterEqual => 3,
-            CompareKind::Less => 4,
-            CompareKind::LessEqual => 5,
-        };
+        let kind = super::plain::compared(op.kind);
         self.two_operands("compare", &[elem], operation, q, Some(kind))
     }
 

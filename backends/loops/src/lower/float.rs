@@ -51,6 +51,7 @@ impl Cx<'_> {
         let f = self.bounds(op.activation)?;
         let (x, w) = (self.read(operand(operation, 0)?)?, self.read(operand(operation, 1)?)?);
         let y = self.allocate(result(operation)?)?;
+        self.window_over(x, y, &geometry, input, output, 1);
         self.call("conv_2d_f32", &[], vec![x, w, bias, y, f], Some(sizes))
     }
 
@@ -65,6 +66,7 @@ impl Cx<'_> {
         let f = self.bounds(op.activation)?;
         let (x, w) = (self.read(operand(operation, 0)?)?, self.read(operand(operation, 1)?)?);
         let y = self.allocate(result(operation)?)?;
+        self.window_over(x, y, &geometry, input, output, 1);
         self.call("depthwise_f32", &[], vec![x, w, bias, y, f], Some(geometry.sizes(input, output, [kh, kw])))
     }
 
@@ -92,6 +94,7 @@ impl Cx<'_> {
         let (x, w) = (self.read(operand(operation, 0)?)?, self.read(operand(operation, 1)?)?);
         let y = self.allocate(result(operation)?)?;
         let numbers = [rows, k, units].into_iter().map(|n| int(n).map(Arg::Int)).collect::<Result<Vec<_>>>()?;
+        self.rows_over(x, y, rows, k, units, 4);
         self.call("dense_f32", &[], [vec![x, w, bias, y, f], numbers].concat(), None)
     }
 
@@ -146,6 +149,9 @@ impl Cx<'_> {
             UnaryKind::Sin => "sin_f32",
             UnaryKind::Cos => "cos_f32",
             UnaryKind::Floor => "floor_f32",
+            UnaryKind::Ceil => "ceil_f32",
+            UnaryKind::Round => "round_f32",
+            UnaryKind::Sign => "sign_f32",
             UnaryKind::Sqrt => "sqrt_f32",
             UnaryKind::Rsqrt => "rsqrt_f32",
             UnaryKind::Logistic => "logistic_f32",
@@ -155,10 +161,7 @@ impl Cx<'_> {
             | UnaryKind::Relu6
             | UnaryKind::ReluN1To1
             | UnaryKind::Relu0To1
-            | UnaryKind::Ceil
             | UnaryKind::LogicalNot
-            | UnaryKind::Round
-            | UnaryKind::Sign
             | UnaryKind::ZerosLike => return unsupported("generated code has no kernel for this function"),
         };
         self.elementwise(kernel, operation, Vec::new())
@@ -183,9 +186,8 @@ impl Cx<'_> {
             BinaryKind::Maximum => 4,
             BinaryKind::Minimum => 5,
             BinaryKind::SquaredDifference => 6,
-            BinaryKind::Pow
-            | BinaryKind::FloorDiv
-            | BinaryKind::FloorMod
+            BinaryKind::Pow | BinaryKind::FloorDiv => return self.rare_floats(op, operation),
+            BinaryKind::FloorMod
             | BinaryKind::Atan2
             | BinaryKind::LogicalAnd
             | BinaryKind::LogicalOr
@@ -194,6 +196,18 @@ impl Cx<'_> {
         };
         let f = self.bounds(op.activation)?;
         self.two_floats(operation, f, kind)
+    }
+
+    /// Functions that would burden the kernel of the frequent ones.
+    fn rare_floats(&mut self, op: &Binary, operation: &Operation) -> Result<()> {
+        self.floats(operation, &[0, 1])?;
+        let mut sizes = self.broadcast(operation, &[0, 1])?;
+        sizes.push(usize::from(op.kind == BinaryKind::FloorDiv));
+        let (a, b) = (self.read(operand(operation, 0)?)?, self.read(operand(operation, 1)?)?);
+        let y = self.allocate(result(operation)?)?;
+        self.in_place(operation, 0, y)?;
+        self.in_place(operation, 1, y)?;
+        self.call("rare_f32", &[], vec![a, b, y], Some(sizes))
     }
 
     pub(super) fn prelu_f32(&mut self, operation: &Operation) -> Result<()> {
@@ -217,12 +231,14 @@ impl Cx<'_> {
         let kernel = match op.kind {
             PoolKind::Average => "average_pool_f32",
             PoolKind::Max => "max_pool_f32",
-            PoolKind::L2 => return unsupported("generated code has no kernel for L2_POOL_2D"),
+            PoolKind::L2 => "l2_pool_f32",
         };
-        let (sizes, _) = self.pool_sizes(op, operation)?;
+        let (sizes, geometry) = self.pool_sizes(op, operation)?;
+        let (input, output) = (dims(self.ty(operation, 0)?)?, dims(self.result_ty(operation)?)?);
         let f = self.bounds(op.activation)?;
         let x = self.read(operand(operation, 0)?)?;
         let y = self.allocate(result(operation)?)?;
+        self.window_over(x, y, &geometry, input, output, 1);
         self.call(kernel, &[], vec![x, y, f], Some(sizes))
     }
 

@@ -75,7 +75,7 @@ impl Cx<'_> {
         }
         let count = filter_ty.shape.elements();
         let id = operand(operation, filter)?;
-        let constant = self.module.constant_of(self.graph, id);
+        let constant = self.constant_of(id);
         let Some(constant) = constant else { return unsupported("the weights are computed while the model runs") };
         let mut weights = match filter_ty.elem {
             E::I4 => octet_eval::int::unpack_i4(constant.bytes(), count),
@@ -177,6 +177,7 @@ impl Cx<'_> {
             let (bias, bias_elem) = self.wide_bias(operation.operand(2), channels, op.quantized_bias_type, false)?;
             let w = self.table(&name, Role::Weights, Data::I8(layer.weights));
             sizes.extend([int(depth)?, 0, layer.low, layer.high]);
+            self.window_over(x, y, &geometry, input, output, 1);
             return self.call_signed("conv_2d_wide", &[bias_elem], vec![x, w, bias, mantissa, shift, y], Some(sizes));
         }
         let sums: Vec<i32> = layer.weights.chunks(k.max(1)).map(|w| w.iter().map(|&w| i32::from(w)).sum()).collect();
@@ -219,6 +220,10 @@ impl Cx<'_> {
 
     /// Pixels may be written where no later window reads. `ahead` windows are copied before the first of them is computed.
     pub(super) fn window_over(&mut self, x: Arg, y: Arg, geometry: &Geometry, input: [usize; 4], output: [usize; 4], ahead: usize) {
+        let width_in_bytes = match y {
+            Arg::Buffer { buffer, .. } => self.program.buffers[buffer].elem.bytes(),
+            Arg::Constant { .. } | Arg::Int(_) | Arg::Backward { .. } => return,
+        };
         let [batches, height, width, channels] = input;
         let pixels = output[1] * output[2];
         // First input element that the window of a pixel reads.
@@ -242,7 +247,13 @@ impl Cx<'_> {
             }
             lowest = lowest.min(first(pixel));
         }
-        self.may_overlap(x, y, below);
+        self.may_overlap(x, y, below * width_in_bytes);
+    }
+
+    /// Rows of a matrix product may be written over rows before the one that is read.
+    pub(super) fn rows_over(&mut self, x: Arg, y: Arg, rows: usize, k: usize, units: usize, width: usize) {
+        let below = (0..rows).map(|row| ((row + 1) * units).saturating_sub(row * k)).max().unwrap_or(0);
+        self.may_overlap(x, y, below * width);
     }
 
     pub(super) fn depthwise_conv_2d(&mut self, op: &DepthwiseConv2d, operation: &Operation) -> Result<()> {
@@ -268,6 +279,7 @@ impl Cx<'_> {
             let (bias, bias_elem) = self.wide_bias(operation.operand(2), channels, None, true)?;
             let w = self.table(&name, Role::Weights, Data::I8(layer.weights));
             sizes.extend([0, 0, layer.low, layer.high]);
+            self.window_over(x, y, &geometry, input, output, 1);
             return self.call_signed("depthwise_wide", &[bias_elem], vec![x, w, bias, mantissa, shift, y], Some(sizes));
         }
         let bias = self.folded_bias(operation.operand(2), 0, &vec![0; channels])?;
@@ -282,9 +294,6 @@ impl Cx<'_> {
         let [channels, kh, kw, depth] = dims(self.ty(operation, 1)?)?;
         let output: [usize; 4] = dims(self.result_ty(operation)?)?;
         let layer = self.layer(operation, 2, 1, 0, false, op.activation)?;
-        if layer.elem != Elem::I8 {
-            return unsupported("TRANSPOSE_CONV has no kernel for 16-bit activations");
-        }
         // The convolution that this one transposes reads our output and writes our input.
         let geometry = Geometry::new(op.padding, [output[1], output[2]], [input[1], input[2]], [kh, kw], op.stride, [1, 1]);
         self.step.macs = macs(&input, kh * kw * channels);
@@ -294,10 +303,15 @@ impl Cx<'_> {
         let magnitudes: Vec<i64> = layer.weights.chunks((kh * kw * depth).max(1)).map(magnitude).collect();
         let largest = self.largest(operation.operand(3), &magnitudes)?;
         let ([mantissa, shift], width) = self.multipliers(&layer.multipliers, &largest_of(&layer, largest))?;
+        let mut sizes: Vec<i32> = geometry.sizes(input, output, [kh, kw]).into_iter().map(int).collect::<Result<_>>()?;
+        if layer.elem == Elem::I16 {
+            let (bias, bias_elem) = self.wide_bias(operation.operand(3), channels, None, true)?;
+            let w = self.table(&name, Role::Weights, Data::I8(layer.weights));
+            sizes.extend([0, 0, layer.low, layer.high]);
+            return self.call_signed("transpose_wide", &[bias_elem], vec![x, w, bias, mantissa, shift, y], Some(sizes));
+        }
         let bias = self.folded_bias(operation.operand(3), 0, &vec![0; channels])?;
         let w = self.table(&name, Role::Weights, Data::I8(layer.weights));
-        let mut sizes: Vec<i32> = geometry.sizes(input, output, [kh, kw]).into_iter().map(int).collect::<Result<_>>()?;
-        debug_assert_eq!(depth, input[3]);
         sizes.extend([layer.input.zero_point, layer.output.zero_point, layer.low, layer.high]);
         self.call_signed("transpose_conv", &[width], vec![x, w, bias, mantissa, shift, y], Some(sizes))
     }
@@ -321,6 +335,7 @@ impl Cx<'_> {
         if layer.elem == Elem::I16 {
             let (bias, bias_elem) = self.wide_bias(operation.operand(2), units, op.quantized_bias_type, false)?;
             let w = self.table(&name, Role::Weights, Data::I8(layer.weights));
+            self.rows_over(x, y, rows, k, units, Elem::I16.bytes());
             return self.call_signed("dense_wide", &[bias_elem], vec![x, w, bias, mantissa, shift, y], Some(sizes));
         }
         let sums: Vec<i32> = layer.weights.chunks(k.max(1)).map(|w| w.iter().map(|&w| i32::from(w)).sum()).collect();

@@ -2,8 +2,12 @@
 
 mod elementwise;
 mod float;
+mod fold;
 mod layers;
+mod legacy;
 mod movement;
+mod plain;
+mod recurrent;
 mod reduce;
 
 use std::collections::BTreeMap;
@@ -11,7 +15,7 @@ use std::collections::BTreeMap;
 use octet_ir::arith::Affine;
 use octet_ir::ops::{Activation, BinaryKind, UnaryKind};
 use octet_ir::{
-    Diagnostic, Diagnostics, ElementType, EntityId, Graph, Module, Op, OpId, Operation, SourceLocation, Type, ValueDef, ValueId,
+    Constant, Diagnostic, Diagnostics, ElementType, EntityId, Graph, Module, Op, OpId, Operation, SourceLocation, Type, ValueDef, ValueId,
 };
 
 use crate::lang::{Elem, Library};
@@ -36,7 +40,15 @@ pub fn lower(module: &Module) -> std::result::Result<Program, Diagnostics> {
     let library = Library::new().map_err(|why| Diagnostic::error(INTERNAL, why))?;
     let program =
         Program { library, buffers: Vec::new(), constants: Vec::new(), steps: Vec::new(), inputs: Vec::new(), outputs: Vec::new() };
-    let mut cx = Cx { module, graph: module.main(), program, places: BTreeMap::new(), pending: Vec::new(), step: Step::default() };
+    let mut cx = Cx {
+        module,
+        graph: module.main(),
+        program,
+        places: BTreeMap::new(),
+        folded: BTreeMap::new(),
+        pending: Vec::new(),
+        step: Step::default(),
+    };
     let mut problems = Diagnostics::default();
     if let Err(problem) = cx.inputs() {
         problems.push(problem);
@@ -76,6 +88,8 @@ struct Cx<'m> {
     graph: &'m Graph,
     program: Program,
     places: BTreeMap<ValueId, Arg>,
+    /// What was computed from constants.
+    folded: BTreeMap<ValueId, Constant>,
     pending: Vec<Pending>,
     step: Step,
 }
@@ -219,7 +233,7 @@ impl<'m> Cx<'m> {
 
     /// The values of a constant.
     fn data(&self, id: ValueId) -> Result<Data> {
-        let constant = self.module.constant_of(self.graph, id);
+        let constant = self.constant_of(id);
         let constant = constant.ok_or_else(|| Diagnostic::error(DYNAMIC, format!("{} is no constant", self.graph.value_name(id))))?;
         Ok(match self.elem(id)? {
             Elem::I8 => Data::I8(constant.to_i8()),
@@ -230,10 +244,6 @@ impl<'m> Cx<'m> {
             Elem::I64 => Data::I64(constant.to_i64()),
             Elem::F32 => Data::F32(constant.to_f32()),
         })
-    }
-
-    fn is_constant(&self, id: ValueId) -> bool {
-        self.module.constant_of(self.graph, id).is_some()
     }
 
     /// The integers of a constant operand.
@@ -301,6 +311,9 @@ impl<'m> Cx<'m> {
         if empty && !operation.op().has_side_effects() {
             return operation.results().iter().try_for_each(|&id| self.allocate(id).map(drop));
         }
+        if self.fold(operation)? {
+            return Ok(());
+        }
         let quantized = |index: usize| {
             let ty = operation.operand(index).map(|v| self.graph.ty(v));
             ty.is_some_and(|t| t.is_quantized() && matches!(t.elem, ElementType::I8 | ElementType::I16 | ElementType::U8))
@@ -309,7 +322,15 @@ impl<'m> Cx<'m> {
             let ty = operation.operand(index).map(|v| self.graph.ty(v));
             ty.is_some_and(|t| matches!(t.elem, ElementType::I8 | ElementType::I16 | ElementType::U8))
         };
+        let unsigned = |index: usize| operation.operand(index).is_some_and(|v| self.graph.ty(v).elem == ElementType::U8);
+        let whole = |index: usize| {
+            let ty = operation.operand(index).map(|v| self.graph.ty(v));
+            ty.is_some_and(|t| !t.is_quantized() && (t.elem.is_integer() || t.elem == ElementType::Bool))
+        };
         match operation.op() {
+            Op::Conv2d(op) if unsigned(1) => self.conv_2d_u8(op, operation),
+            Op::DepthwiseConv2d(op) if unsigned(1) => self.depthwise_u8(op, operation),
+            Op::FullyConnected(op) if unsigned(1) => self.fully_connected_u8(op, operation),
             Op::Conv2d(op) if stored(0) => self.conv_2d(op, operation),
             Op::Conv2d(op) => self.conv_2d_f32(op, operation),
             Op::DepthwiseConv2d(op) if stored(0) => self.depthwise_conv_2d(op, operation),
@@ -321,6 +342,8 @@ impl<'m> Cx<'m> {
             Op::BatchMatmul(op) if stored(0) => self.batch_matmul(op, operation),
             Op::BatchMatmul(op) => self.batch_matmul_f32(op, operation),
             Op::Unary(op) if quantized(0) && op.kind != UnaryKind::ZerosLike => self.unary(operation),
+            Op::Unary(op) if op.kind == UnaryKind::ZerosLike => self.fill(operation, None),
+            Op::Unary(op) if whole(0) && op.kind != UnaryKind::LogicalNot => self.unary_plain(op, operation),
             Op::Unary(op) => self.unary_f32(op, operation),
             Op::Gelu(_) if quantized(0) => self.unary(operation),
             Op::Gelu(op) => self.gelu_f32(op, operation),
@@ -328,14 +351,17 @@ impl<'m> Cx<'m> {
             Op::LeakyRelu(op) => self.leaky_relu_f32(op, operation),
             Op::Binary(op) if quantized(0) => self.binary(op, operation),
             Op::Binary(op) if matches!(op.kind, BinaryKind::LogicalAnd | BinaryKind::LogicalOr) => self.logical(op, operation),
+            Op::Binary(op) if whole(0) || op.kind == BinaryKind::BitwiseXor => self.arithmetic(op, operation),
             Op::Binary(op) => self.binary_f32(op, operation),
             Op::Prelu(_) if quantized(0) => self.prelu(operation),
             Op::Prelu(_) => self.prelu_f32(operation),
-            Op::Compare(op) => self.compare(op, operation),
+            Op::Compare(op) if quantized(0) => self.compare(op, operation),
+            Op::Compare(op) => self.compare_plain(op, operation),
             Op::Select(_) => self.select(operation),
             Op::Pool2d(op) if quantized(0) => self.pool(op, operation),
             Op::Pool2d(op) => self.pool_f32(op, operation),
             Op::Reduce(op) if quantized(0) => self.reduce(op, operation),
+            Op::Reduce(op) if whole(0) => self.reduce_plain(op, operation),
             Op::Reduce(op) => self.reduce_f32(op, operation),
             Op::Arg(op) => self.arg(op, operation),
             Op::Softmax(op) if quantized(0) => self.softmax(op, operation),
@@ -344,10 +370,17 @@ impl<'m> Cx<'m> {
             Op::LogSoftmax(_) => self.softmax_f32(1.0, 1, operation),
             Op::L2Normalization(_) => self.l2_normalization(operation),
             Op::ResizeBilinear(op) => self.resize_bilinear(op, operation),
+            Op::Cast(_) => self.cast(operation),
+            Op::Cumsum(op) => self.cumsum(op, operation),
+            Op::DynamicUpdateSlice(_) => self.dynamic_update_slice(operation),
+            Op::Fill(_) => self.fill(operation, Some(1)),
+            Op::EmbeddingLookup(_) => self.embedding_lookup(operation),
+            Op::Svdf(op) => self.svdf(op, operation),
+            Op::UnidirectionalSequenceLstm(op) => self.lstm(op, operation),
             Op::Quantize(_) => self.quantize(operation),
             Op::Dequantize(_) => self.dequantize(operation),
             Op::Reshape(_) | Op::Squeeze(_) | Op::ExpandDims(_) => self.alias(operation),
-            Op::Gather(op) if !operation.operand(1).is_some_and(|v| self.is_constant(v)) => self.gather(op, operation),
+            Op::Gather(op) if !self.known(operation, 1) => self.gather(op, operation),
             Op::Transpose(_)
             | Op::Slice(_)
             | Op::StridedSlice(_)
@@ -372,10 +405,7 @@ impl<'m> Cx<'m> {
             | Op::MatrixDiag(_) => self.movement(operation),
             Op::Conv3d(_)
             | Op::Conv3dTranspose(_)
-            | Op::EmbeddingLookup(_)
-            | Op::Cast(_)
             | Op::Bitcast(_)
-            | Op::Cumsum(_)
             | Op::TopkV2(_)
             | Op::Unique(_)
             | Op::SegmentSum(_)
@@ -385,18 +415,14 @@ impl<'m> Cx<'m> {
             | Op::Rank(_)
             | Op::BroadcastArgs(_)
             | Op::MatrixSetDiag(_)
-            | Op::DynamicUpdateSlice(_)
             | Op::ReverseSequence(_)
             | Op::ScatterNd(_)
-            | Op::Fill(_)
             | Op::RangeOp(_)
             | Op::OneHot(_)
             | Op::Where(_)
             | Op::SparseToDense(_)
             | Op::FakeQuant(_)
             | Op::Densify(_)
-            | Op::Svdf(_)
-            | Op::UnidirectionalSequenceLstm(_)
             | Op::BidirectionalSequenceLstm(_)
             | Op::Lstm(_)
             | Op::Rnn(_)

@@ -47,7 +47,7 @@ impl Cx<'_> {
             let constant = if is_value {
                 Constant::from_i32(&[0])
             } else {
-                let constant = self.module.constant_of(self.graph, id);
+                let constant = self.constant_of(id);
                 let name = self.graph.value_name(id);
                 constant.cloned().ok_or_else(|| Diagnostic::error(DYNAMIC, format!("{name} is computed while the model runs")))?
             };
@@ -120,7 +120,18 @@ impl Cx<'_> {
                     let index = self.table("index", Role::Table, index);
                     self.call("gather_table", &[elem, width], vec![places[k], index, y, Arg::Int(int(numbers.len())?)], None)?;
                 }
-                None => return unsupported("the elements move in no regular way"),
+                None => {
+                    let from: Vec<i32> = pairs.iter().map(|p| int(p.0)).collect::<Result<_>>()?;
+                    let to: Vec<i32> = pairs.iter().map(|p| int(p.1)).collect::<Result<_>>()?;
+                    let n = Arg::Int(int(pairs.len())?);
+                    let narrow = from.iter().chain(&to).all(|&i| i16::try_from(i).is_ok());
+                    let data = |all: Vec<i32>| {
+                        if narrow { Data::I16(all.into_iter().filter_map(|i| i16::try_from(i).ok()).collect()) } else { Data::I32(all) }
+                    };
+                    let width = if narrow { Elem::I16 } else { Elem::I32 };
+                    let [from, to] = [from, to].map(|all| self.table("index", Role::Table, data(all)));
+                    self.call("scatter_table", &[elem, width], vec![places[k], from, to, y, n], None)?;
+                }
             }
         }
         Ok(())
