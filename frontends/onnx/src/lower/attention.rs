@@ -13,7 +13,7 @@ pub(super) const TABLE: Table = &[("Attention", attention), ("RotaryEmbedding", 
 pub(super) const PREVIEW: Table = &[("FlexAttention", flex_attention)];
 
 /// `[B, S, heads * D]` to `[B, heads, S, D]`.
-fn split_heads(scope: &mut Scope<'_>, x: ValueId, heads: usize) -> Result<ValueId, Refusal> {
+pub(super) fn split_heads(scope: &mut Scope<'_>, x: ValueId, heads: usize) -> Result<ValueId, Refusal> {
     let &[batch, length, hidden] = scope.dims(x) else { return Err("its input has neither three nor four axes".into()) };
     if heads == 0 || !hidden.is_multiple_of(heads) {
         return Err(format!("{hidden} columns do not split into {heads} heads"));
@@ -23,7 +23,7 @@ fn split_heads(scope: &mut Scope<'_>, x: ValueId, heads: usize) -> Result<ValueI
 }
 
 /// Every head of `[B, heads, S, D]` `times` times, copies side by side.
-fn repeat_heads(scope: &mut Scope<'_>, x: ValueId, times: usize) -> Result<ValueId, Refusal> {
+pub(super) fn repeat_heads(scope: &mut Scope<'_>, x: ValueId, times: usize) -> Result<ValueId, Refusal> {
     let &[batch, heads, length, size] = scope.dims(x) else { return Err("keys and values need four axes".into()) };
     if times == 1 {
         return Ok(x);

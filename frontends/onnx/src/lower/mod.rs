@@ -19,6 +19,7 @@ mod image;
 mod index;
 mod integer;
 mod linear;
+mod linear_attention;
 mod losses;
 mod microsoft;
 mod normalization;
@@ -79,6 +80,7 @@ pub(crate) fn find(domain: &str, operator: &str) -> Option<Lower> {
             index::TABLE,
             integer::TABLE,
             linear::TABLE,
+            linear_attention::TABLE,
             losses::TABLE,
             normalization::TABLE,
             pad::TABLE,
