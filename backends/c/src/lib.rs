@@ -8,6 +8,7 @@
 //!
 //! It computes nothing and does no I/O.
 
+mod legalise;
 mod model;
 mod picture;
 mod primitives;

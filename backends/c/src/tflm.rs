@@ -32,11 +32,12 @@ pub(crate) struct Micro {
 /// Everything that TFLite Micro cannot run, operation by operation.
 pub(crate) fn micro(module: &Module) -> Result<Micro, Diagnostics> {
     let profile = octet_targets::profile("tflm")?;
-    let refused = Diagnostics(profile.check(module));
+    let mut module = module.clone();
+    crate::legalise::legalise(&mut module)?;
+    let refused = Diagnostics(profile.check(&module));
     if refused.has_errors() {
         return Err(refused);
     }
-    let mut module = module.clone();
     module.compact();
     module.metadata.retain(|m| m.name != METADATA);
     let plan = (module.graphs().count() == 1).then(|| plan_tensors(module.main(), &PlanOptions::default()));
