@@ -223,7 +223,7 @@ impl Cx<'_> {
         let elem = self.elem(operand(operation, 0)?)?;
         let input: [usize; 4] = dims(input_ty)?;
         let output: [usize; 4] = dims(output_ty)?;
-        if output_ty.elem != input_ty.elem || !matches!(elem, Elem::I8 | Elem::U8 | Elem::I16 | Elem::F32) {
+        if output_ty.elem != input_ty.elem || !matches!(elem, Elem::I8 | Elem::I16 | Elem::F32) {
             return unsupported("no kernel resizes this type");
         }
         let numbers = [input[0], input[1], input[2], input[3], output[1], output[2]];
