@@ -220,7 +220,7 @@ pub(crate) fn mcu(names: &[String], write: bool) -> Outcome {
          Micro with CMSIS-NN has 50 to 74 KB.\n\n\
          ## Instructions\n\n{}\nBars: CMSIS-NN on the M4 and the M55, a third of TFLite Micro's reference kernels on the M3 and RV32.\n\n\
          ## Outputs\n\n`equal`: for {RUNS} random inputs the board gives every bit of what TFLite Micro gives on the host. `1e-5`: a float network's \
-         outputs are as near as that.\n\n{}\n\
+         outputs are as near as that; so are float outputs of integer networks, whose steps are wider.\n\n{}\n\
          ## TFLite Micro with our plan\n\n{arenas}\n\
          {} bars are missed.\n",
         memory.text(),
