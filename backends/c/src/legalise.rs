@@ -169,3 +169,51 @@ fn gelu(graph: &Graph, id: OpId) -> Option<Patch> {
     patch.replace(y, new);
     Some(patch)
 }
+
+#[cfg(test)]
+mod tests {
+    use octet_eval::{Interpreter, Options};
+    use octet_ir::Module;
+    use octet_plugin::Tensor;
+
+    const TEXT: &str = "octet.ir 1
+graph @main(%0: 2x3 f32 loc(\"x\"), %1: 2 bool loc(\"c\")) {
+  %2 = relu_n1_to_1(%0) : 2x3 f32 loc(\"a\")
+  %3 = relu_0_to_1(%0) : 2x3 f32 loc(\"b\")
+  %4 = select(%1, %2, %3) : 2x3 f32 loc(\"d\")
+  %5 = const [2, 23] : 2 i32 loc(\"m\")
+  %6 = tile(%4, %5) : 4x69 f32 loc(\"e\")
+  %7 = gelu(%0) {approximate = true} : 2x3 f32 loc(\"f\")
+  %8 = const [2.0] : f32 loc(\"two\")
+  %9 = pow(%0, %8) : 2x3 f32 loc(\"g\")
+  return %6, %7, %9
+}
+";
+
+    fn outputs(module: &Module) -> Vec<Vec<f32>> {
+        let mut interpreter = Interpreter::new(module, Options::default()).expect("a program");
+        interpreter.allocate_tensors().expect("kernels");
+        let x: Vec<u8> = [-2.5f32, -0.5, 0.0, 0.25, 0.75, 3.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+        for (detail, bytes) in interpreter.input_details().iter().zip([x, vec![1, 0]]) {
+            let tensor = Tensor { elem: detail.dtype, shape: detail.shape.clone(), bytes };
+            interpreter.set_tensor(detail.index, &tensor).expect("an input");
+        }
+        interpreter.invoke().expect("outputs");
+        let floats = |bytes: &[u8]| bytes.as_chunks::<4>().0.iter().map(|c| f32::from_le_bytes(*c)).collect();
+        interpreter.output_details().iter().map(|d| floats(&interpreter.get_tensor(d.index).expect("an output").bytes)).collect()
+    }
+
+    #[test]
+    fn what_is_rewritten_computes_the_same_and_is_taken() {
+        let before = octet_ir::text::parse(TEXT, &Default::default()).expect("the text");
+        let mut after = before.clone();
+        assert_eq!(super::legalise(&mut after).expect("legal"), 6);
+        octet_ir::verify::verify(&after).expect("a valid module");
+        let profile = octet_targets::profile("tflm").expect("the profile");
+        assert!(!profile.check(&before).is_empty());
+        assert!(profile.check(&after).is_empty(), "{:?}", profile.check(&after));
+        let (a, b) = (outputs(&before), outputs(&after));
+        assert_eq!((&a[0], &a[2]), (&b[0], &b[2]));
+        assert!(a[1].iter().zip(&b[1]).all(|(a, b)| (a - b).abs() < 1e-6), "{:?} {:?}", a[1], b[1]);
+    }
+}
