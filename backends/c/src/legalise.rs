@@ -1,7 +1,8 @@
 //! What TFLite Micro lacks, said with operations that it has. What is left over is refused by its profile, operation by operation.
 //!
-//! RELU_N1_TO_1 and RELU_0_TO_1 become MAXIMUM and MINIMUM, SELECT becomes SELECT_V2, TILE becomes CONCATENATION, POW with an exponent of 2, 0.5 or -0.5 becomes
-//! SQUARE, SQRT or RSQRT, and GELU by the hyperbolic tangent becomes its formula. Elements only move or are compared in the first three: the same bits.
+//! RELU_N1_TO_1 and RELU_0_TO_1 become MAXIMUM and MINIMUM, SELECT becomes SELECT_V2, TILE becomes CONCATENATION, POW with an exponent of 2,
+//! 0.5 or -0.5 becomes SQUARE, SQRT or RSQRT, and GELU by the hyperbolic tangent becomes its formula. Elements
+//! only move or are compared in the first three: the same bits.
 
 use octet_ir::ops::{Activation, Binary, BinaryKind, Concatenation, Reshape, Select, SelectKind, Unary, UnaryKind};
 use octet_ir::{Constant, Diagnostic, ElementType, Graph, GraphId, Module, Op, OpId, Operation, Patch, Shape, Type, ValueId};

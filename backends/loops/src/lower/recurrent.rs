@@ -1,5 +1,5 @@
-//! Layers with a state: SVDF and UNIDIRECTIONAL_SEQUENCE_LSTM. A state is stored with the bits of its zero point flipped, so that memory of zeros is one at its zero
-//! point.
+//! Layers with a state: SVDF and UNIDIRECTIONAL_SEQUENCE_LSTM. A state is stored with the bits of its zero point flipped, so that
+//! memory of zeros is one at its zero point.
 
 use octet_ir::Operation;
 use octet_ir::arith::{Multiplier, SIGMOID_TABLE, checked_log2};

@@ -172,6 +172,7 @@ const RULES: &[Rule] = &[
             "octet-frontend-tflite",
             "octet-graphgen",
             "octet-ir",
+            "octet-loops",
             "octet-passes",
             "octet-peers",
             "octet-plugin",
