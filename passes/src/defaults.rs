@@ -18,6 +18,8 @@ pub struct Goal {
     pub data: Option<String>,
     /// How ranges are chosen from the data, where it is not the default.
     pub method: Option<String>,
+    /// The accelerator whose forms operations get, if one.
+    pub accelerator: Option<String>,
 }
 
 /// The passes for a goal.
@@ -52,6 +54,11 @@ pub fn default_pipeline(goal: &Goal) -> Pipeline {
             add(name, Vec::new());
         }
     }
+    if let Some(accelerator) = &goal.accelerator {
+        // Last: clean-up would take some of these forms back.
+        add("legalize", vec![("target", Attr::Word(accelerator.clone()))]);
+        add("dce", Vec::new());
+    }
     Pipeline(passes)
 }
 
@@ -70,6 +77,8 @@ mod tests {
         );
         assert_eq!(pipeline.to_string().parse::<Pipeline>().expect("well formed"), pipeline);
         assert_eq!(default_pipeline(&Goal::default()).to_string(), "layout,fold,canonicalize,fuse,canonicalize,cse,dce");
+        let accelerated = Goal { mode: Some(Mode::Int8Only), accelerator: Some("edgetpu".into()), ..Goal::default() };
+        assert!(default_pipeline(&accelerated).to_string().ends_with("dce,legalize{target = edgetpu},dce"));
         let weights_only = Goal { mode: Some(Mode::Float16), data: Some("cal.npz".into()), ..Goal::default() };
         assert!(!default_pipeline(&weights_only).to_string().contains("calibrate"));
     }

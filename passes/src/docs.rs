@@ -21,6 +21,7 @@ const SOURCES: &[Source] = &[
     Source { pass: "dce", text: include_str!("cleanup/dce.rs"), rewrites: &[] },
     Source { pass: "calibrate", text: include_str!("calibrate/mod.rs"), rewrites: &[] },
     Source { pass: "quantize", text: include_str!("quantize/mod.rs"), rewrites: &[] },
+    Source { pass: "legalize", text: include_str!("legalize/mod.rs"), rewrites: crate::legalize::REWRITES },
 ];
 
 /// Every rewrite of this crate with the pass that runs it.

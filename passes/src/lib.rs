@@ -13,6 +13,7 @@ mod docs;
 mod fold;
 mod fuse;
 mod layout;
+mod legalize;
 mod manager;
 mod pipeline;
 pub mod quantize;

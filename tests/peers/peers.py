@@ -38,6 +38,9 @@ OPS = {
     "litert_speed": ("speed", "litert_speed"),
     "onnx_prepare": ("onnx_jobs", "onnx_prepare"),
     "onnx_measure": ("onnx_jobs", "onnx_measure"),
+    "chain": ("accelerator_jobs", "chain"),
+    "runs": ("accelerator_jobs", "runs"),
+    "vela": ("accelerator_jobs", "vela"),
 }
 
 STDERR_TAIL = 2000

@@ -2,8 +2,26 @@
 
 use octet_ir::{Diagnostic, Graph, Module, Op, Operation, ValueId};
 
-use crate::profile::{OpRule, Profile};
-use crate::rules::place;
+use crate::profile::{OpRule, Profile, Runtime};
+use crate::rules::{Status, place};
+
+/// What is known beside the graph.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    /// The runtime version that the graph must run on; without one, the newest.
+    pub runtime: Option<Runtime>,
+    /// The operator's version in the file, where there is a file.
+    pub version: Option<i32>,
+}
+
+/// Why a target does not take an operation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// What kind of trouble it is.
+    pub status: Status,
+    /// What is said of it, without a location.
+    pub diagnostic: Diagnostic,
+}
 
 impl Profile {
     /// Everything in the module that the target does not take; empty if it takes all. The codes:
@@ -11,7 +29,9 @@ impl Profile {
     /// - `TGT003`: the target has no kernel for the operation;
     /// - `TGT004`: the kernel does not take these element types;
     /// - `TGT005`: a constraint does not hold;
-    /// - `TGT006`: a shape is known only when the model runs.
+    /// - `TGT006`: a shape is known only when the model runs;
+    /// - `TGT007`: the operator's version is too high;
+    /// - `TGT008`: the runtime version is too low.
     pub fn check(&self, module: &Module) -> Vec<Diagnostic> {
         let mut found = Vec::new();
         for (_, graph) in module.graphs() {
@@ -19,28 +39,53 @@ impl Profile {
                 found.extend(self.dynamic(graph));
             }
             for (index, (_, operation)) in graph.ops().enumerate() {
-                found.extend(self.operation(graph, operation).into_iter().map(|d| d.at(place(graph, index, operation))));
+                let findings = self.operation(module, graph, operation, Context::default()).into_iter();
+                found.extend(findings.map(|f| f.diagnostic.at(place(graph, index, operation))));
             }
         }
         found
     }
 
-    /// Why the target does not take an operation, without a location; empty if it does.
-    pub fn operation(&self, graph: &Graph, operation: &Operation) -> Vec<Diagnostic> {
-        let (name, shown) = name(operation.op());
+    /// Why the target does not take an operation; empty if it does. The most telling reason comes first.
+    pub fn operation(&self, module: &Module, graph: &Graph, operation: &Operation, context: Context) -> Vec<Finding> {
+        let (name, shown) = op_name(operation.op());
+        let title = &self.title;
+        let finding = |status, code, message: String| Finding { status, diagnostic: Diagnostic::error(code, message) };
         let Some(rule) = self.op(&name) else {
-            return vec![Diagnostic::error("TGT003", format!("{} has no kernel for {shown}", self.title))];
+            return vec![finding(Status::Unsupported, "TGT003", format!("{title} has no kernel for {shown}"))];
         };
         let mut found = Vec::new();
-        if !rule.types.is_empty() && !rule.types.iter().any(|row| row.matches(graph, operation)) {
-            found.push(self.types(&shown, rule, graph, operation));
+        let runtime = context.runtime.or(self.accelerator.as_ref().and_then(|a| a.runtime));
+        if let (Some(since), Some(runtime)) = (rule.since, runtime)
+            && runtime < since
+        {
+            let mut old = finding(Status::Unsupported, "TGT008", format!("{shown} on {title} needs runtime {since}, not {runtime}"));
+            old.diagnostic = old.diagnostic.with_help(format!("raise --min-runtime-version to {since}"));
+            return vec![old];
         }
-        for constraint in &rule.rules {
-            if let Some(what) = constraint.broken(graph, operation) {
-                let message = format!("{shown} on {}: {what}", self.title);
-                found.push(Diagnostic::error("TGT005", message).with_note(constraint.sentence()));
+        if !rule.types.is_empty() && !rule.types.iter().any(|row| row.matches(graph, operation)) {
+            found.push(Finding { status: Status::DataType, diagnostic: self.types(&shown, rule, graph, operation) });
+        }
+        if let (Some(most), Some(version)) = (rule.version, context.version)
+            && version > most
+        {
+            let message = format!("{shown} on {title}: the file has version {version} of the operator, at most {most} is taken");
+            let mut version = finding(Status::Version, "TGT007", message);
+            version.diagnostic = version.diagnostic.with_help(format!("octet compile --target {} rewrites the file", self.name));
+            found.push(version);
+        }
+        let every = self.every.iter().filter(|e| e.covers(&name)).flat_map(|e| &e.rules);
+        for constraint in every.chain(&rule.rules).filter(|c| c.counts(runtime)) {
+            if let Some(what) = constraint.broken(module, graph, operation) {
+                let mut broken = finding(constraint.status(), "TGT005", format!("{shown} on {title}: {what}"));
+                broken.diagnostic = broken.diagnostic.with_note(constraint.sentence());
+                if let Some(fix) = constraint.fix() {
+                    broken.diagnostic = broken.diagnostic.with_help(fix);
+                }
+                found.push(broken);
             }
         }
+        found.sort_by_key(|f| f.status);
         found
     }
 
@@ -65,7 +110,7 @@ impl Profile {
 }
 
 /// The name under which profiles know an operation, and the one that users know.
-fn name(op: &Op) -> (String, String) {
+pub fn op_name(op: &Op) -> (String, String) {
     match op {
         Op::Custom(custom) => (format!("custom:{}", custom.name), format!("the custom operation {}", custom.name)),
         Op::Opaque(opaque) => (opaque.name.to_lowercase(), opaque.name.to_uppercase()),

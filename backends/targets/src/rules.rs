@@ -1,7 +1,51 @@
 //! Constraints beyond element types. Each says itself in a sentence, which is both its documentation and its refusal.
 
-use octet_ir::{EntityId, Granularity, Graph, Operation, Type, ValueDef};
+use octet_ir::{EntityId, Granularity, Graph, Module, Operation, Type, ValueDef, ValueId};
 use serde::Deserialize;
+
+use crate::condition::{Condition, Scope};
+use crate::profile::Runtime;
+
+/// What kind of trouble a broken constraint is: what a compiler's log calls it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// There is nothing that computes the operation.
+    Unsupported,
+    /// Element types.
+    DataType,
+    /// The operator's version in the file.
+    Version,
+    /// A parameter that must be a constant is computed.
+    NotConstant,
+    /// Shapes of tensors.
+    Rank,
+    /// Anything else.
+    #[default]
+    Limitation,
+}
+
+/// The tensors of an operation that a condition is asked for one by one, as `it`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Each {
+    /// Operands that are not constants, and results.
+    Activations,
+    /// All operands and results.
+    Tensors,
+    /// All operands of this name.
+    Operand(String),
+}
+
+impl From<String> for Each {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "activations" => Self::Activations,
+            "tensors" => Self::Tensors,
+            _ => Self::Operand(text),
+        }
+    }
+}
 
 /// One constraint on an operation. Operands and results are named as the IR declares them: `filter`, or `result` and `result1`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -94,6 +138,24 @@ pub enum Rule {
         /// How many.
         max: usize,
     },
+    /// A condition holds.
+    Holds {
+        /// The condition.
+        expr: Condition,
+        /// The sentence that says it.
+        text: String,
+        /// Ask it for each of these tensors.
+        each: Option<Each>,
+        /// The runtime version from which on the constraint counts.
+        since: Option<Runtime>,
+        /// The runtime version from which on it no longer counts.
+        before: Option<Runtime>,
+        /// What kind of trouble it is when the condition does not hold.
+        #[serde(default)]
+        status: Status,
+        /// What helps.
+        fix: Option<String>,
+    },
     /// Something that a check of the file cannot decide, for the documentation.
     Note {
         /// The sentence.
@@ -131,12 +193,43 @@ impl Rule {
             Self::Attribute { name, one_of } => format!("{name} is {}.", one_of.join(" or ")),
             Self::Batch { operand, size } => format!("the outermost size of {operand} is {size}."),
             Self::Operands { max } => format!("there are at most {max} operands."),
+            Self::Holds { text, since, before, .. } => match (since, before) {
+                (None, None) => text.clone(),
+                (Some(since), _) => format!("From runtime {since} on: {text}"),
+                (None, Some(before)) => format!("Before runtime {before}: {text}"),
+            },
             Self::Note { text } => text.clone(),
         }
     }
 
+    /// What kind of trouble it is when the constraint is broken.
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Constant { .. } => Status::NotConstant,
+            Self::Rank { .. } => Status::Rank,
+            Self::Holds { status, .. } => *status,
+            _ => Status::Limitation,
+        }
+    }
+
+    /// What helps when it is broken, where the profile says.
+    pub fn fix(&self) -> Option<&str> {
+        if let Self::Holds { fix, .. } = self { fix.as_deref() } else { None }
+    }
+
+    /// Whether it counts for this runtime version; without one, the newest.
+    pub(crate) fn counts(&self, runtime: Option<Runtime>) -> bool {
+        match self {
+            Self::Holds { since, before, .. } => {
+                let runtime = runtime.unwrap_or(Runtime::MAX);
+                since.is_none_or(|since| runtime >= since) && before.is_none_or(|before| runtime < before)
+            }
+            _ => true,
+        }
+    }
+
     /// What breaks the constraint, or `None` if it holds. An operand that is not there breaks nothing.
-    pub(crate) fn broken(&self, graph: &Graph, operation: &Operation) -> Option<String> {
+    pub(crate) fn broken(&self, module: &Module, graph: &Graph, operation: &Operation) -> Option<String> {
         let types = |name: &str| values(graph, operation, name);
         let listed = |list: &[String], ty: &Type| list.is_empty() || list.iter().any(|t| t == ty.elem.name());
         match self {
@@ -192,6 +285,14 @@ impl Rule {
                 (outer != *size).then(|| format!("it is {outer}"))
             }
             Self::Operands { max } => (operation.operands().len() > *max).then(|| format!("there are {}", operation.operands().len())),
+            Self::Holds { expr, each, .. } => {
+                let scope = Scope { module, graph, operation, it: None };
+                let Some(each) = each else { return expr.broken(scope) };
+                each.of(graph, operation).into_iter().find_map(|it| {
+                    let what = expr.broken(Scope { it: Some(it), ..scope })?;
+                    Some(format!("of tensor '{}', {what}", graph.value_name(it)))
+                })
+            }
             Self::Note { .. } => None,
         }
     }
@@ -208,13 +309,26 @@ impl Rule {
             | Self::Fixed { operand, .. }
             | Self::Batch { operand, .. } => vec![operand],
             Self::SameQuantization { operands: [a, b], .. } | Self::SameShape { operands: [a, b] } => vec![a, b],
-            Self::Attribute { .. } | Self::Operands { .. } | Self::Note { .. } => Vec::new(),
+            Self::Holds { each: Some(Each::Operand(operand)), .. } => vec![operand],
+            Self::Attribute { .. } | Self::Operands { .. } | Self::Holds { .. } | Self::Note { .. } => Vec::new(),
+        }
+    }
+}
+
+impl Each {
+    fn of(&self, graph: &Graph, operation: &Operation) -> Vec<ValueId> {
+        let operands = operation.operands().iter().flatten().copied();
+        let all: Vec<ValueId> = operands.chain(operation.results().iter().copied()).collect();
+        match self {
+            Self::Tensors => all,
+            Self::Activations => all.into_iter().filter(|v| !matches!(graph.value(*v).def(), ValueDef::Constant(_))).collect(),
+            Self::Operand(name) => named(operation, name),
         }
     }
 }
 
 /// The values that a name means: an operand (all of them, for a variadic one), `result` or `result1`.
-fn named(operation: &Operation, name: &str) -> Vec<octet_ir::ValueId> {
+pub(crate) fn named(operation: &Operation, name: &str) -> Vec<ValueId> {
     if let Some(index) = name.strip_prefix("result") {
         let index = index.parse().unwrap_or(0);
         return operation.results().get(index).copied().into_iter().collect();
@@ -238,7 +352,7 @@ fn attribute(operation: &Operation, name: &str) -> Option<String> {
 }
 
 /// Where an operation stands, for messages.
-pub(crate) fn place(graph: &Graph, index: usize, operation: &Operation) -> octet_ir::SourceLocation {
+pub fn place(graph: &Graph, index: usize, operation: &Operation) -> octet_ir::SourceLocation {
     octet_ir::SourceLocation {
         graph: Some(graph.name().to_owned()),
         op: Some((index, operation.op().mnemonic().to_owned())),

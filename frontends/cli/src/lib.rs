@@ -34,6 +34,7 @@ use clap::error::ErrorKind;
 use octet_backend_c as _;
 use octet_backend_tflite as _;
 use octet_backend_wasm as _;
+use octet_edgetpu as _;
 use octet_frontend_onnx as _;
 use octet_frontend_tflite as _;
 use octet_passes as _;

@@ -112,6 +112,17 @@ pub(crate) fn assert_same_numbers(before: &Module, after: &Module) {
     }
 }
 
+/// That two modules of bytes compute the same up to so many levels.
+pub(crate) fn assert_same_within(before: &Module, after: &Module, levels: u8) {
+    for seed in 0..64 {
+        for (a, b) in outputs(before, seed, 1).iter().zip(&outputs(after, seed, 1)) {
+            assert_eq!((a.elem, &a.shape), (b.elem, &b.shape));
+            let apart = a.bytes.iter().zip(&b.bytes).map(|(x, y)| x.cast_signed().abs_diff(y.cast_signed())).max();
+            assert!(apart.is_none_or(|n| n <= levels), "off by {apart:?} levels\n{}", text::print(before).text);
+        }
+    }
+}
+
 fn floats(tensor: &Tensor) -> Vec<f32> {
     tensor.bytes.chunks_exact(4).map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect()
 }

@@ -1,6 +1,9 @@
 //! The IR that a rewrite's module doc shows is what the rewrite does, and it computes the same.
 
-use crate::common::{assert_same_numbers, printed, read, rewritten};
+use crate::common::{assert_same_numbers, assert_same_within, printed, read, rewritten};
+
+/// Rewrites whose pages state an error, in levels.
+const INEXACT: [(&str, u8); 5] = [("hard_swish", 1), ("leaky_relu", 1), ("absolute", 1), ("negate", 1), ("mean", 1)];
 
 #[test]
 fn examples_run() {
@@ -10,7 +13,10 @@ fn examples_run() {
         for (before, after) in examples {
             assert_ne!(printed(read(&before)), printed(read(&after)), "{pass}: {} shows the same twice", rewrite.name());
             assert_eq!(printed(rewritten(rewrite, &before)), printed(read(&after)), "{pass}: {}", rewrite.name());
-            assert_same_numbers(&read(&before), &read(&after));
+            match INEXACT.iter().find(|(name, _)| pass == "legalize" && *name == rewrite.name()) {
+                Some((_, levels)) => assert_same_within(&read(&before), &read(&after), *levels),
+                None => assert_same_numbers(&read(&before), &read(&after)),
+            }
         }
     }
 }

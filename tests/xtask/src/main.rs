@@ -7,6 +7,7 @@ mod bench;
 mod bench_onnx;
 mod checks;
 mod docs;
+mod edgetpu;
 mod fuzz;
 mod mcu;
 mod measure;
@@ -76,6 +77,12 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// Hold what is predicted of accelerators against compiled models, runtimes and Arm's compiler
+    Edgetpu {
+        /// Write docs/generated/edgetpu.md
+        #[arg(long)]
+        write: bool,
+    },
     /// Regenerate the flatbuffer module from the schema
     Schema {
         /// Only say whether the module in the tree is what the schema gives
@@ -132,6 +139,7 @@ fn main() -> ExitCode {
         Task::Bench { names, rounds, write } => bench::bench(&names, rounds, write),
         Task::Table { models, write } => table::table(&models, write),
         Task::Mcu { networks, write } => mcu::mcu(&networks, write),
+        Task::Edgetpu { write } => edgetpu::edgetpu(write),
         Task::Schema { check } => schema::schema(check),
         Task::Docs { check } => docs::docs(check),
         Task::Onnx { edge, no_litert, only, failures, bless, write } => {

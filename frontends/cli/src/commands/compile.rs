@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use octet_ir::{Attr, Diagnostic, Diagnostics, Module, Severity, text};
+use octet_ir::{Attr, Diagnostic, Diagnostics, Module, Operation, Severity, text};
 use octet_passes::quantize::{Io, Mode, Runtime};
 use octet_passes::{Monitor, PassRecord, PassSpec, Pipeline, Reproducer};
 use octet_plugin::{BackendEntry, Options, Registry};
 use serde_json::json;
 
+use super::check::{MappingArguments, checked, log_path, share};
 use super::plugin::Plugins;
 use crate::args::{Data, Importing};
 use crate::driver::{Compiled, Compiler, Destination, save};
 use crate::exit::{Exit, Failure};
+use crate::macs::macs;
 use crate::progress::Progress;
 use crate::table::{Table, bytes};
 use crate::terminal::Terminal;
@@ -53,13 +55,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "MODE", help_heading = "Quantization")]
     quantize: Option<ModeName>,
     /// Element type of the quantized model's inputs and outputs; by default float32, int8 for int8-only, int16 for int16x8
-    #[arg(long, value_name = "TYPE", requires = "quantize", help_heading = "Quantization")]
+    #[arg(long, value_name = "TYPE", help_heading = "Quantization")]
     io: Option<IoName>,
     /// Whose kernels the quantized model must find: what the runtime has none for stays in float, or is refused where nothing may
     #[arg(long, value_name = "NAME", requires = "quantize", default_value = "litert", help_heading = "Quantization")]
     runtime: RuntimeName,
     /// How ranges are chosen from the data: min-max, or another method of the calibrate pass
-    #[arg(long, value_name = "METHOD", requires = "quantize", help_heading = "Quantization")]
+    #[arg(long, value_name = "METHOD", help_heading = "Quantization")]
     ranges: Option<String>,
     #[command(flatten)]
     data: Data,
@@ -74,6 +76,23 @@ pub(crate) struct Arguments {
     passes: Passes,
     #[command(flatten)]
     plugins: Plugins,
+    #[command(flatten)]
+    mapping: MappingArguments,
+    /// Cut the model into this many files, OUT_segment_I_of_N.tflite, that run one after the other
+    #[arg(long, value_name = "N", help_heading = "Accelerator")]
+    num_segments: Option<usize>,
+    /// What segments are balanced by
+    #[arg(long, value_name = "WHAT", default_value = "parameters", requires = "num_segments", help_heading = "Accelerator")]
+    balance: Balance,
+}
+
+/// What segments are balanced by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Balance {
+    /// bytes of weights and biases
+    Parameters,
+    /// multiply-accumulates
+    Macs,
 }
 
 /// The builds of target wasm.
@@ -190,7 +209,19 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
     let report = arguments.report.as_ref().map(Destination::new).transpose()?;
     let module = super::load(&arguments.model, &arguments.importing, terminal)?;
     let mut compiler = Compiler::new().loaded(arguments.plugins.passes()?);
-    compiler = arguments.quantize.map(Mode::from).into_iter().fold(compiler, Compiler::quantize);
+    let accelerated = target == ACCELERATOR;
+    if accelerated {
+        compiler = compiler.accelerator(ACCELERATOR);
+    } else if arguments.mapping.given() || arguments.num_segments.is_some() {
+        return Err(Failure::usage(Diagnostic::error("CLI002", format!("options for accelerators need --target {ACCELERATOR}"))));
+    }
+    // An accelerator takes integers: a model in float is quantized whole.
+    let mode = arguments.quantize.map(Mode::from).or((accelerated && is_float(&module)).then_some(Mode::Int8Only));
+    let idle = [("--io", arguments.io.is_some()), ("--ranges", arguments.ranges.is_some())];
+    if let Some((name, _)) = idle.into_iter().find(|(_, given)| *given && mode.is_none()) {
+        return Err(Failure::usage(Diagnostic::error("CLI002", format!("{name} needs --quantize"))));
+    }
+    compiler = mode.into_iter().fold(compiler, Compiler::quantize);
     compiler = arguments.io.map(Io::from).into_iter().fold(compiler, Compiler::io);
     compiler = compiler.runtime(arguments.runtime.into());
     compiler = arguments.ranges.iter().fold(compiler, Compiler::ranges);
@@ -212,12 +243,68 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
         let text = format!("{:#}\n", written_report(arguments, &watch, &written));
         report.write(text.as_bytes())?;
     }
-    let (_, size) = written?;
+    let (compiled, size) = written?;
+    if accelerated {
+        accelerator(arguments, &compiled, terminal)?;
+    }
     let before = std::fs::metadata(&arguments.model).map(|m| m.len()).unwrap_or(0);
     let before = usize::try_from(before).unwrap_or(usize::MAX);
     let (input, output) = (arguments.model.display(), arguments.output.display());
     terminal.line(&format!("{input} ({}) -> {output} ({})", bytes(before), bytes(size)));
     Ok(Exit::Success)
+}
+
+/// The backend whose models are mapped.
+const ACCELERATOR: &str = "edgetpu";
+
+/// Whether a graph computes with floats.
+fn is_float(module: &Module) -> bool {
+    let main = module.main();
+    main.ops().flat_map(|(_, o)| o.results()).any(|v| main.ty(*v).elem.is_float())
+}
+
+/// Says what of the written model is mapped, writes the log beside it, and the segments if there are to be some.
+fn accelerator(arguments: &Arguments, compiled: &Compiled, terminal: &Terminal) -> Result<(), Failure> {
+    let profile = octet_targets::profile(ACCELERATOR)?;
+    let options = arguments.mapping.options(profile)?;
+    let output = arguments.output.as_path();
+    let file = octet_data::map_file(output)?;
+    let mut models = [checked(&compiled.module, &file, &arguments.model, profile, &options)];
+    share(&mut models, arguments.mapping.capacity(profile));
+    let [model] = &models;
+    let written = Some((output, file.len()));
+    if !terminal.is_quiet() {
+        terminal.print(&model.text(written))?;
+    }
+    Destination::new(log_path(output))?.write(model.log(written).as_bytes())?;
+    let Some(count) = arguments.num_segments else { return Ok(()) };
+    let graph = compiled.module.main();
+    let weights: Vec<u64> = graph
+        .ops()
+        .map(|(_, op)| match arguments.balance {
+            Balance::Parameters => parameter_bytes(&compiled.module, op),
+            Balance::Macs => macs(graph, op),
+        })
+        .collect();
+    let segments = octet_edgetpu::segments(&compiled.module, count, &weights)?;
+    for (index, (module, weight)) in segments.modules.iter().zip(&segments.weights).enumerate() {
+        let stem = output.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+        let path = output.with_file_name(format!("{stem}_segment_{index}_of_{count}.tflite"));
+        let mut notes = Diagnostics::default();
+        save(module, ACCELERATOR, Vec::new(), &Destination::new(&path)?, &mut notes)?;
+        let what = if arguments.balance == Balance::Parameters { "bytes of parameters" } else { "MACs" };
+        terminal.line(&format!("{}: {} operations, {weight} {what}", path.display(), module.main().op_count()));
+    }
+    let percent = segments.imbalance * 100.0;
+    terminal.line(&format!("the heaviest segment is {percent:.1} % over the mean; no cuts in execution order do better"));
+    Ok(())
+}
+
+/// Bytes of an operation's constants.
+fn parameter_bytes(module: &Module, op: &Operation) -> u64 {
+    let graph = module.main();
+    let bytes = op.operands().iter().flatten().filter_map(|v| module.constant_of(graph, *v)).map(|c| c.bytes().len());
+    bytes.map(|n| u64::try_from(n).unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
 }
 
 /// The backend and its options, checked before any work.

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use octet_edgetpu::Package;
+use octet_edgetpu::package::Kind;
 use octet_ir::{EntityId, Graph, GraphId, Module, Operation, Value, ValueDef, ValueId};
 use serde_json::json;
 
@@ -32,7 +34,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
     let module = super::load(&arguments.model, &arguments.importing, terminal)?;
     let size = std::fs::metadata(&arguments.model).map(|m| m.len()).unwrap_or(0);
     if arguments.json {
-        terminal.print_json(&json!({
+        let mut value = json!({
             "file": arguments.model.display().to_string(),
             "bytes": size,
             "description": module.description,
@@ -40,10 +42,19 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
             "graphs": graphs_json(&module),
             "signatures": details::signatures(&module),
             "metadata": module.metadata.iter().map(|m| json!({"name": m.name, "bytes": m.bytes.len()})).collect::<Vec<_>>(),
-        }))?;
+        });
+        let packages = octet_edgetpu::packages(&module);
+        if !packages.is_empty() {
+            value["edgetpu"] = packages.into_iter().map(|(index, package)| package_json(index, &package)).collect();
+        }
+        terminal.print_json(&value)?;
     } else {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        terminal.print(&shown(&module, &arguments.model.display().to_string(), size, arguments.tensors))?;
+        let mut text = shown(&module, &arguments.model.display().to_string(), size, arguments.tensors);
+        for (index, package) in octet_edgetpu::packages(&module) {
+            text.push_str(&shown_package(index, &package));
+        }
+        terminal.print(&text)?;
     }
     Ok(Exit::Success)
 }
@@ -80,6 +91,54 @@ fn operation_json(graph: &Graph, index: usize, op: &Operation) -> serde_json::Va
         "macs": macs(graph, op),
         "parameters": parameters(graph, operands(graph, op)),
     })
+}
+
+/// What a compiled operation carries.
+fn package_json(index: usize, package: &Package) -> serde_json::Value {
+    let mut value = json!(package);
+    value["operation"] = json!(index);
+    value["cached_parameter_bytes"] = json!(package.cached_bytes());
+    value["streamed_parameter_bytes"] = json!(package.streamed_bytes());
+    value
+}
+
+/// The same for people.
+fn shown_package(index: usize, package: &Package) -> String {
+    let (cached, streamed) = (package.cached_bytes(), package.streamed_bytes());
+    let mut out = format!(
+        "op {index}: compiled for the Edge TPU by {}, runtime {} or later, package {}, parameters {} cached and {} streamed\n",
+        package.compiler_version,
+        package.min_runtime_version,
+        bytes(package.bytes),
+        bytes(cached),
+        bytes(streamed)
+    );
+    let mut table = Table::new(&["executable", "chip", ">parameters", ">instructions", ">scratch", "inputs", "outputs"]);
+    let layers = |layers: &[octet_edgetpu::package::Layer]| {
+        let one = |l: &octet_edgetpu::package::Layer| format!("{} [{}x{}x{}]", name(&l.name), l.shape[0], l.shape[1], l.shape[2]);
+        layers.iter().map(one).collect::<Vec<_>>().join(", ")
+    };
+    for e in &package.executables {
+        let kind = match e.kind {
+            Kind::StandAlone => "stand-alone",
+            Kind::ParameterCaching => "parameter-caching",
+            Kind::ExecutionOnly => "execution-only",
+            Kind::Unknown => "unknown",
+        };
+        let scratch = usize::try_from(e.scratch_bytes).unwrap_or(0);
+        table.row([
+            kind.to_owned(),
+            e.chip.clone(),
+            bytes(e.parameter_bytes),
+            bytes(e.instruction_bytes),
+            bytes(scratch),
+            layers(&e.inputs),
+            layers(&e.outputs),
+        ]);
+    }
+    out.push_str(&table.text(2));
+    out.push_str("  The file does not say which operations of the original these were.\n");
+    out
 }
 
 /// The name that TFLite users know.

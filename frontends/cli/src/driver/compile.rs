@@ -28,6 +28,7 @@ pub struct Compiler {
     data: Vec<String>,
     preprocess: Vec<Preprocess>,
     method: Option<String>,
+    accelerator: Option<String>,
     pipeline: Option<Pipeline>,
     settings: Settings,
 }
@@ -43,6 +44,7 @@ impl Default for Compiler {
             data: Vec::new(),
             preprocess: Vec::new(),
             method: None,
+            accelerator: None,
             pipeline: None,
             settings,
         }
@@ -108,6 +110,13 @@ impl Compiler {
         self
     }
 
+    /// Gives operations the forms that an accelerator takes: `edgetpu`.
+    #[must_use]
+    pub fn accelerator(mut self, name: impl Into<String>) -> Self {
+        self.accelerator = Some(name.into());
+        self
+    }
+
     /// Runs these passes instead of those of the mode.
     #[must_use]
     pub fn pipeline(mut self, pipeline: Pipeline) -> Self {
@@ -153,7 +162,14 @@ impl Compiler {
                 .with_help("give --data with samples of what the model will see: .npy, .npz, pictures or a folder of them"));
         }
         let data = (!self.data.is_empty()).then(|| DATA_SET.to_owned());
-        Ok(default_pipeline(&Goal { mode: self.mode, io: self.io, runtime: self.runtime, data, method: self.method.clone() }))
+        Ok(default_pipeline(&Goal {
+            mode: self.mode,
+            io: self.io,
+            runtime: self.runtime,
+            data,
+            method: self.method.clone(),
+            accelerator: self.accelerator.clone(),
+        }))
     }
 
     /// Warnings on what was given and is not used.

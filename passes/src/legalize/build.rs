@@ -1,0 +1,123 @@
+//! What the rewrites of this pass are written with: chains of operations that end in the type and name of what they stand for.
+
+use octet_ir::ops::{Reshape, Slice};
+use octet_ir::{Constant, ElementType, Graph, Loc, Op, OpId, Patch, Quantization, Shape, Type, ValueId};
+
+use crate::rewrite::Refusal;
+use crate::rewrite::pattern::result;
+
+/// A patch that replaces one operation with several.
+pub(super) struct Chain<'g> {
+    graph: &'g Graph,
+    loc: Loc,
+    pub(super) patch: Patch,
+}
+
+/// Whether an element type is one that accelerators compute with.
+pub(super) fn is_byte(elem: ElementType) -> bool {
+    matches!(elem, ElementType::I8 | ElementType::U8)
+}
+
+/// The scale and zero point of a tensor of bytes.
+pub(super) fn byte_scale(ty: &Type) -> Result<(f32, i64), Refusal> {
+    if !is_byte(ty.elem) {
+        return Err(Refusal::NoMatch);
+    }
+    ty.scale_zero_point().ok_or(Refusal::NoMatch)
+}
+
+/// Sizes of a shape that is known.
+pub(super) fn sizes(ty: &Type) -> Result<Vec<usize>, Refusal> {
+    if !ty.shape.is_ranked() || ty.shape.is_dynamic() {
+        return Err(Refusal::check("a size is known only when the model runs"));
+    }
+    Ok(ty.shape.dims().to_vec())
+}
+
+impl<'g> Chain<'g> {
+    /// Begins to replace an operation, whose operands and results have known sizes.
+    pub(super) fn of(graph: &'g Graph, root: OpId) -> Result<Self, Refusal> {
+        let operation = graph.op(root);
+        for value in operation.operands().iter().flatten().chain(operation.results()) {
+            sizes(graph.ty(*value))?;
+        }
+        let first = operation.results().first().ok_or(Refusal::NoMatch)?;
+        Ok(Self { graph, loc: graph.value(*first).loc().clone(), patch: Patch::before(graph, root) })
+    }
+
+    /// A small vector.
+    pub(super) fn ints(&mut self, values: &[usize]) -> Result<ValueId, Refusal> {
+        let values: Vec<i32> = values.iter().map(|n| i32::try_from(*n)).collect::<Result<_, _>>().map_err(|_| Refusal::NoMatch)?;
+        Ok(self.patch.constant(Constant::from_i32(&values), Type::i32([values.len()]), Loc::unknown()))
+    }
+
+    /// The integer is 127 or -127, or 0 with a zero point of 127.
+    fn real(&mut self, elem: ElementType, real: f32, shape: Shape) -> ValueId {
+        let scale = real.abs() / 127.0;
+        let (byte, zero_point) = match (elem, real < 0.0) {
+            (ElementType::U8, true) => (0, 127),
+            (_, true) => (127u8.wrapping_neg(), 0),
+            (_, false) => (127, 0),
+        };
+        let ty = Type::quantized(elem, shape, Quantization::new(scale, zero_point));
+        self.patch.constant(Constant::from_u8(&[byte]), ty, Loc::unknown())
+    }
+
+    /// A slope for PRELU, of one axis.
+    pub(super) fn slope(&mut self, elem: ElementType, real: f32) -> ValueId {
+        self.real(elem, real, [1].into())
+    }
+
+    /// One number as a quantized constant without axes.
+    pub(super) fn number(&mut self, elem: ElementType, real: f32) -> ValueId {
+        self.real(elem, real, Shape::scalar())
+    }
+
+    /// An operation in the middle.
+    pub(super) fn op(&mut self, op: impl Into<Op>, operands: &[ValueId], ty: Type) -> ValueId {
+        self.patch.op1(op, operands, ty, self.loc.clone())
+    }
+
+    /// `x`, of type `ty`, in another shape.
+    pub(super) fn reshape(&mut self, x: ValueId, ty: &Type, dims: &[usize]) -> Result<ValueId, Refusal> {
+        if ty.shape.dims() == dims {
+            return Ok(x);
+        }
+        let shape = self.ints(dims)?;
+        Ok(self.op(Reshape::default(), &[x, shape], ty.clone().with_shape(dims.to_vec())))
+    }
+
+    /// A box of `x`, of type `ty`; `x` itself if it is all of it.
+    pub(super) fn slice(&mut self, x: ValueId, ty: &Type, begin: &[usize], size: &[usize]) -> Result<ValueId, Refusal> {
+        if ty.shape.dims() == size {
+            return Ok(x);
+        }
+        let (begin, extent) = (self.ints(begin)?, self.ints(size)?);
+        Ok(self.op(Slice::default(), &[x, begin, extent], ty.clone().with_shape(size.to_vec())))
+    }
+
+    /// Lets `new` take the place of result `old`: what is last in the chain carries its names and range.
+    pub(super) fn replace(&mut self, old: ValueId, new: ValueId) {
+        let value = self.graph.value(old);
+        self.patch.set_loc(new, value.loc().clone());
+        self.patch.set_range(new, value.range().cloned());
+        self.patch.replace(old, new);
+    }
+
+    /// The patch, with `op` as the last operation of the chain.
+    pub(super) fn last(mut self, root: OpId, op: impl Into<Op>, operands: &[ValueId]) -> Result<Patch, Refusal> {
+        let old = result(self.graph.op(root))?;
+        let new = self.op(op, operands, self.graph.ty(old).clone());
+        self.replace(old, new);
+        Ok(self.patch)
+    }
+
+    /// The patch, with a reshape of `x`, of type `ty`, as the last operation.
+    pub(super) fn reshaped(mut self, root: OpId, x: ValueId, ty: &Type) -> Result<Patch, Refusal> {
+        let old = result(self.graph.op(root))?;
+        let dims = sizes(self.graph.ty(old))?;
+        let new = self.reshape(x, ty, &dims)?;
+        self.replace(old, new);
+        Ok(self.patch)
+    }
+}

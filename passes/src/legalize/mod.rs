@@ -1,0 +1,90 @@
+//! Gives operations that an accelerator does not take the form that it takes, after quantization.
+//!
+//! For target `edgetpu`. Every rewrite is exact on integers unless its page states an error; what has no such form stays, and is named by `octet check`. A model with
+//! a fixed batch is computed sample by sample first, where all of its operations keep samples apart (option `batch = false` leaves that out). Options `only` and
+//! `except` choose rewrites.
+
+mod absolute;
+mod build;
+mod depth_to_space;
+mod fused_activation;
+mod hard_swish;
+mod leaky_relu;
+mod mean;
+mod negate;
+mod resize;
+mod rows;
+mod shapes;
+mod split_v;
+mod strided_slice;
+mod unbatch;
+mod unit_clamp;
+mod unpack;
+
+use octet_ir::{Diagnostic, Diagnostics, Module};
+use octet_plugin::{Options, Pass, PassContext, register_pass};
+use serde::Deserialize;
+
+use crate::rewrite::{Rewrite, Selection, rewrite_module, select};
+
+/// The rewrites of this pass in the order in which they are tried at an operation.
+pub(crate) const REWRITES: &[&dyn Rewrite] = &[
+    &fused_activation::FusedActivation,
+    &hard_swish::HardSwish,
+    &leaky_relu::LeakyReluAsPrelu,
+    &absolute::Absolute,
+    &negate::Negate,
+    &unit_clamp::UnitClamp,
+    &shapes::Shapes,
+    &rows::Rows,
+    &mean::Mean,
+    &strided_slice::StridedSliceSteps,
+    &split_v::SplitVParts,
+    &unpack::UnpackParts,
+    &resize::Resize,
+    &depth_to_space::DepthToSpaceConv,
+];
+
+struct Legalize {
+    rewrites: Vec<&'static dyn Rewrite>,
+    batch: bool,
+}
+
+/// Accelerators that this pass knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Target {
+    #[default]
+    Edgetpu,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct LegalizeOptions {
+    target: Target,
+    batch: bool,
+    only: Vec<String>,
+    except: Vec<String>,
+}
+
+impl Default for LegalizeOptions {
+    fn default() -> Self {
+        Self { target: Target::default(), batch: true, only: Vec::new(), except: Vec::new() }
+    }
+}
+
+impl Pass for Legalize {
+    fn run(&self, module: &mut Module, context: &mut PassContext<'_>) -> Result<bool, Diagnostics> {
+        let split = self.batch && unbatch::unbatch(module, context.observer)?;
+        Ok(rewrite_module("legalize", module, &self.rewrites, context.observer)? | split)
+    }
+}
+
+fn create(options: Options) -> Result<Box<dyn Pass>, Diagnostic> {
+    let LegalizeOptions { target: Target::Edgetpu, batch, only, except } = crate::pipeline::options("legalize", options)?;
+    // Whoever asks for one rewrite gets that alone.
+    let batch = batch && only.is_empty();
+    Ok(Box::new(Legalize { rewrites: select("legalize", REWRITES, &Selection { only, except })?, batch }))
+}
+
+register_pass!("legalize", "Gives operations that an accelerator does not take the form that it takes.", create);

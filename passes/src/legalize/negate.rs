@@ -1,0 +1,41 @@
+//! Computes NEG as MUL by -1.
+//!
+//! One rounding, where the kernel has none if both scales are the same: the result may be off by one level.
+//!
+//! ```ir
+//! graph @main(%0: 1x8 !q<i8, 0.05> loc("x")) {
+//!   %1 = neg(%0) : 1x8 !q<i8, 0.05> loc("y")
+//!   return %1
+//! }
+//! ```
+//! becomes
+//! ```ir
+//! graph @main(%0: 1x8 !q<i8, 0.05> loc("x")) {
+//!   %1 = const [-127] : !q<i8, 0.007874016>
+//!   %2 = mul(%0, %1) : 1x8 !q<i8, 0.05> loc("y")
+//!   return %2
+//! }
+//! ```
+
+use octet_ir::ops::{Binary, BinaryKind, UnaryKind};
+use octet_ir::{Graph, Module, Op, OpId, Patch};
+
+use super::build::{Chain, byte_scale};
+use crate::rewrite::pattern::{operand, result};
+use crate::rewrite::{Refusal, rewrite};
+
+rewrite!(Negate = "negate", negate);
+
+fn negate(_: &Module, graph: &Graph, root: OpId) -> Result<Patch, Refusal> {
+    let operation = graph.op(root);
+    if !matches!(operation.op(), Op::Unary(unary) if unary.kind == UnaryKind::Neg) {
+        return Err(Refusal::NoMatch);
+    }
+    let x = operand(operation, 0)?;
+    byte_scale(graph.ty(x))?;
+    let ty = graph.ty(result(operation)?);
+    byte_scale(ty)?;
+    let mut chain = Chain::of(graph, root)?;
+    let minus = chain.number(ty.elem, -1.0);
+    chain.last(root, Binary::new(BinaryKind::Mul), &[x, minus])
+}
