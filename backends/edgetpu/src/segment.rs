@@ -117,8 +117,13 @@ fn segment(module: &Module, begin: usize, end: usize, names: &BTreeMap<usize, St
         made.insert(key(value), builder.input(graph.ty(value).clone(), loc(value)));
     }
     for &value in outside.iter().filter(|v| constants(v)) {
-        if let Some(constant) = module.constant_of(graph, value) {
-            made.insert(key(value), builder.constant(constant.clone(), graph.ty(value).clone(), graph.value(value).loc().clone()));
+        let found = graph.value(value);
+        if let ValueDef::Constant(id) = found.def()
+            && let Some(constant) = module.get_constant(id)
+        {
+            let new = builder.constant(constant.clone(), found.ty().clone(), found.loc().clone());
+            builder.set_sparsity(new, found.sparsity().cloned());
+            made.insert(key(value), new);
         }
     }
     for operation in &inside {

@@ -1,6 +1,6 @@
 //! Gives operations that an accelerator does not take the form that it takes, after quantization.
 //!
-//! For target `edgetpu`. Every rewrite is exact on integers unless its page states an error; what has no such form stays, and is named by `octet check`. A model with
+//! For target `edgetpu`. Sizes that may vary are fixed at their nominal ones, since such compilers plan for one size. Every rewrite is exact on integers unless its page states an error; what has no such form stays, and is named by `octet check`. A model with
 //! a fixed batch is computed sample by sample first, where all of its operations keep samples apart (option `batch = false` leaves that out). Options `only` and
 //! `except` choose rewrites.
 
@@ -21,7 +21,7 @@ mod unbatch;
 mod unit_clamp;
 mod unpack;
 
-use octet_ir::{Diagnostic, Diagnostics, Module};
+use octet_ir::{Diagnostic, Diagnostics, Module, Patch};
 use octet_plugin::{Options, Pass, PassContext, register_pass};
 use serde::Deserialize;
 
@@ -75,9 +75,28 @@ impl Default for LegalizeOptions {
 
 impl Pass for Legalize {
     fn run(&self, module: &mut Module, context: &mut PassContext<'_>) -> Result<bool, Diagnostics> {
+        let fixed = fix_sizes(module, context.observer)?;
         let split = self.batch && unbatch::unbatch(module, context.observer)?;
-        Ok(rewrite_module("legalize", module, &self.rewrites, context.observer)? | split)
+        Ok(rewrite_module("legalize", module, &self.rewrites, context.observer)? | split | fixed)
     }
+}
+
+/// Fixes dynamic axes at their nominal sizes. Answers whether there were any.
+fn fix_sizes(module: &mut Module, observer: &mut dyn octet_plugin::Observer) -> Result<bool, Diagnostics> {
+    let mut changed = false;
+    for id in module.graph_ids() {
+        let graph = module.graph(id);
+        let mut patch = Patch::at_start(graph);
+        for (value, found) in graph.values().filter(|(_, v)| v.ty().shape.is_dynamic()) {
+            patch.set_type(value, found.ty().clone().with_shape(found.ty().shape.to_static()));
+        }
+        if patch.is_empty() || !observer.may_patch("legalize", "sizes") {
+            continue;
+        }
+        patch.apply(module, id).map_err(|e| Diagnostics::from(Diagnostic::error("PAS006", format!("sizes: {e}"))))?;
+        changed = true;
+    }
+    Ok(changed)
 }
 
 fn create(options: Options) -> Result<Box<dyn Pass>, Diagnostic> {
