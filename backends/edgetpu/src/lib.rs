@@ -1,7 +1,7 @@
 //! Edge-TPU-style accelerators: what they run of a graph, what that takes of their memory, and what compiled files hold.
 //!
-//! The constraints are data, in `octet-targets`' profiles; here is how they add up to a mapping, and the report of it. The executable format is not public and is
-//! never written: what the target `edgetpu` writes is the int8 graph that a compiler of that format, or a delegate, takes whole.
+//! The constraints are data, in `octet-targets`' profiles; here is how they add up to a mapping, and the report of it. The executable format is not
+//! public and is never written: what the target `edgetpu` writes is the int8 graph that a compiler of that format, or a delegate, takes whole.
 
 mod cursor;
 mod file;

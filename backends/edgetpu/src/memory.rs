@@ -1,8 +1,8 @@
 //! Parameter memory: how many bytes an accelerator keeps for the constants of each operation.
 //!
-//! Channels are padded to what the chip's tiles take, so a layer's bytes are not its number of weights. The layout was read from compiled models: per output
-//! channel a bias and, for weights with a scale for each channel, a multiplier; then the weights, input channels padded to 4. Tables for data movement, which the
-//! compiler adds as it sees fit, are not predicted.
+//! Channels are padded to what the chip's tiles take, so a layer's bytes are not its number of weights. The layout was read from compiled models: per
+//! output channel a bias and, for weights with a scale for each channel, a multiplier; then the weights, input channels padded to 4. Tables for data
+//! movement, which the compiler adds as it sees fit, are not predicted.
 
 use octet_ir::{EntityId, Graph, Module, Op, Operation, ValueId};
 use serde::Serialize;

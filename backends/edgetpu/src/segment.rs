@@ -1,7 +1,7 @@
 //! Segments: a model cut into several that run one after the other and give the bytes of the whole.
 //!
-//! Cuts go between operations in execution order, where the heaviest segment is lightest: no other choice of cuts in that order has a lighter one. A tensor that
-//! crosses cuts is an output of the segment that computes it and an input, of the same name, of every segment that reads it.
+//! Cuts go between operations in execution order, where the heaviest segment is lightest: no other choice of cuts in that order has a lighter one. A
+//! tensor that crosses cuts is an output of the segment that computes it and an input, of the same name, of every segment that reads it.
 
 use std::collections::BTreeMap;
 

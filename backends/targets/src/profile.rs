@@ -167,7 +167,8 @@ fn check_names(op: &OpText) -> Result<(), String> {
             let Rule::Holds { expr, each, .. } = rule else { continue };
             for word in expr.names() {
                 let there = known.operand_spec().iter().any(|o| o.name == word) || attributes.iter().any(|(n, _)| n == word);
-                if !there && !word.starts_with("result") && !(word == "it" && each.is_some()) {
+                let known = there || word.starts_with("result") || (word == "it" && each.is_some());
+                if !known {
                     return Err(format!("{name} has no operand or attribute '{word}', which the condition \"{expr}\" names"));
                 }
             }

@@ -1,7 +1,7 @@
 //! Computes HARD_SWISH as `x * relu6(x + 3)`, then times 1/6: ADD with RELU6, MUL, MUL.
 //!
-//! The gate `relu6(x + 3)` is rounded to 256 levels from 0 to 6, the product to the levels of the result, whose scale it has six times; the last MUL only renames
-//! levels and rounds nothing. The result is off by at most `|x| / 510` and half a level.
+//! The gate `relu6(x + 3)` is rounded to 256 levels from 0 to 6, the product to the levels of the result, whose scale it has six times; the last MUL only
+//! renames levels and rounds nothing. The result is off by at most `|x| / 510` and half a level.
 //!
 //! ```ir
 //! graph @main(%0: 1x8 !q<i8, 0.05> loc("x")) {

@@ -1,7 +1,7 @@
 //! Computes LEAKY_RELU as PRELU with one slope.
 //!
-//! The slope is one integer, 127 or -127, with a scale of its own. Each side is rounded once, as in the kernel that it replaces; the multiplier of the negative side
-//! is a product of other factors, so that a result may be off by one level where it lies half-way.
+//! The slope is one integer, 127 or -127, with a scale of its own. Each side is rounded once, as in the kernel that it replaces; the multiplier of the
+//! negative side is a product of other factors, so that a result may be off by one level where it lies half-way.
 //!
 //! ```ir
 //! graph @main(%0: 1x8 !q<i8, 0.05> loc("x")) {

@@ -45,7 +45,7 @@ fn mean(module: &Module, graph: &Graph, root: OpId) -> Result<Patch, Refusal> {
     let dims = sizes(graph.ty(x))?;
     let (&size, outer) = dims.split_last().ok_or(Refusal::NoMatch)?;
     let last = i64::try_from(outer.len()).map_err(|_| Refusal::NoMatch)?;
-    if axes.is_empty() || axes.iter().any(|a| *a != last && *a != -1) || size % 4 == 0 || size == 0 {
+    if axes.is_empty() || axes.iter().any(|a| *a != last && *a != -1) || size.is_multiple_of(4) || size == 0 {
         return Err(Refusal::NoMatch);
     }
     let rows = outer.iter().product::<usize>();

@@ -1,8 +1,8 @@
 //! Gives operations that an accelerator does not take the form that it takes, after quantization.
 //!
-//! For target `edgetpu`. Sizes that may vary are fixed at their nominal ones, since such compilers plan for one size. Every rewrite is exact on integers unless its page states an error; what has no such form stays, and is named by `octet check`. A model with
-//! a fixed batch is computed sample by sample first, where all of its operations keep samples apart (option `batch = false` leaves that out). Options `only` and
-//! `except` choose rewrites.
+//! For target `edgetpu`. Sizes that may vary are fixed at their nominal ones, since such compilers plan for one size. Every rewrite is exact on integers
+//! unless its page states an error; what has no such form stays, and is named by `octet check`. A model with a fixed batch is computed sample by sample
+//! first, where all of its operations keep samples apart (option `batch = false` leaves that out). Options `only` and `except` choose rewrites.
 
 mod absolute;
 mod build;

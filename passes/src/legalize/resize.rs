@@ -1,7 +1,7 @@
 //! Does a large resize in steps of at most four.
 //!
-//! Exact. RESIZE_NEAREST_NEIGHBOR by whole factors repeats pixels, and repeating repeated pixels is the same; factors with a prime over 3 stay. From a size of 1, every
-//! resize repeats the one pixel, RESIZE_BILINEAR too, whatever the size.
+//! Exact. RESIZE_NEAREST_NEIGHBOR by whole factors repeats pixels, and repeating repeated pixels is the same; factors with a prime over 3 stay. From a
+//! size of 1, every resize repeats the one pixel, RESIZE_BILINEAR too, whatever the size.
 //!
 //! ```ir
 //! graph @main(%0: 1x1x1x2 !q<i8, 0.05> loc("x")) {
@@ -49,7 +49,7 @@ fn resize(_: &Module, graph: &Graph, root: OpId) -> Result<Patch, Refusal> {
         return Err(Refusal::NoMatch);
     }
     let constant = |from: usize, to: usize| from == 1 || to == from;
-    if !repeats && !(constant(h, to_h) && constant(w, to_w)) {
+    if !(repeats || (constant(h, to_h) && constant(w, to_w))) {
         return Err(Refusal::check("interpolating in steps rounds otherwise"));
     }
     let (heights, widths) = (steps(h, to_h)?, steps(w, to_w)?);
@@ -79,11 +79,11 @@ fn steps(from: usize, to: usize) -> Result<Vec<usize>, Refusal> {
         }
         return Ok(sizes);
     }
-    if from == 0 || to % from != 0 {
+    if from == 0 || !to.is_multiple_of(from) {
         return Err(Refusal::check(format!("{to} is no multiple of {from}")));
     }
     while at < to {
-        let factor = [4, 3, 2].into_iter().find(|f| (to / at) % f == 0);
+        let factor = [4, 3, 2].into_iter().find(|f| (to / at).is_multiple_of(*f));
         at *= factor.ok_or_else(|| Refusal::check(format!("a factor of {} has no parts of at most 4", to / from)))?;
         sizes.push(at);
     }

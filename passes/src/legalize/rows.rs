@@ -1,7 +1,7 @@
 //! Gives a FULLY_CONNECTED the form that old compilers take: one row, a bias, no kept axes; of several rows it makes a CONV_2D.
 //!
-//! Exact: a dense layer over rows is a convolution with filters of one tap over them, with the same sums and multipliers. A missing bias becomes zeros, since the
-//! version of the operator without one is newer; kept axes become a RESHAPE.
+//! Exact: a dense layer over rows is a convolution with filters of one tap over them, with the same sums and multipliers. A missing bias becomes zeros,
+//! since the version of the operator without one is newer; kept axes become a RESHAPE.
 //!
 //! ```ir
 //! graph @main(%0: 1x3x4 !q<i8, 0.05> loc("x")) {

@@ -251,8 +251,8 @@ fn segments(octet: &Path, peers: &Peers, zoo: &Path, folder: &Path, page: &mut P
     }
     page.section(
         "Segments",
-        "`--num-segments N`, run one after the other in LiteRT, beside the whole. Cuts are found among all there are in execution order, so that where the heaviest \
-         segment is more than 15 % over the mean, a single operation is.",
+        "`--num-segments N`, run one after the other in LiteRT, beside the whole. Cuts are found among all there are in execution order: where the \
+         heaviest segment is more than 15 % over the mean, no others do better.",
         &table,
     );
     Ok(())

@@ -204,7 +204,7 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ("indicatif", &["octet-cli"], "progress bars are the command's business"),
     ("anstyle", &["octet-cli"], "colours are the command's business"),
     ("wasmtime", &["octet-plugin-host"], "one crate sees the WebAssembly engine"),
-    ("flatbuffers", &["octet-tflite-schema", "octet-frontend-tflite", "octet-backend-tflite"], "one codec a room"),
+    ("flatbuffers", &["octet-tflite-schema", "octet-frontend-tflite", "octet-backend-tflite", "octet-edgetpu"], "one codec a room"),
     ("prost", &["octet-frontend-onnx"], "one codec a room"),
     ("wasm-encoder", &["octet-backend-wasm"], "one codec a room"),
 ];
