@@ -150,9 +150,16 @@ mod tests {
 
     #[test]
     fn the_heaviest_segment_is_lightest() {
-        assert_eq!(balance(&[1, 1, 1, 1], 2), [2, 4]);
-        assert_eq!(balance(&[9, 1, 1, 1], 2), [1, 4]);
-        assert_eq!(balance(&[5, 1, 5, 1, 5], 3), [2, 4, 5]);
-        assert_eq!(balance(&[0, 0], 2), [1, 2]);
+        for (weights, count, heaviest) in [(&[1, 1, 1, 1][..], 2, 2), (&[9, 1, 1, 1], 2, 9), (&[5, 1, 5, 1, 5], 3, 6), (&[0, 0], 2, 0)] {
+            let ends = balance(weights, count);
+            let begins = std::iter::once(0).chain(ends.iter().copied());
+            let found: Vec<u64> = begins.zip(&ends).map(|(a, b)| weights[a..*b].iter().sum()).collect();
+            assert_eq!((found.len(), found.iter().max().copied()), (count, Some(heaviest)), "{weights:?}: {ends:?}");
+            assert!(begins_rise(&ends) && ends.last() == Some(&weights.len()), "{ends:?}");
+        }
+    }
+
+    fn begins_rise(ends: &[usize]) -> bool {
+        ends.first().is_some_and(|e| *e > 0) && ends.is_sorted_by(|a, b| a < b)
     }
 }

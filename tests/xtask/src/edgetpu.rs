@@ -310,8 +310,8 @@ fn vela(octet: &Path, peers: &Peers, zoo: &Path, folder: &Path, files: &[PathBuf
         if agree { same += 1 } else { other += 1 }
     }
     let about = format!(
-        "Vela 5.2 for ethos-u55-128 on {} files: the zoo, what is compiled from it, and {RANDOM} random int8 graphs. The same operations on the CPU in {same}, others in \
-         {other}, no answer on {refused}; {whole} run on the NPU as a whole by both.",
+        "Vela 5.2 for ethos-u55-128 on {} files: the zoo, what is compiled from it, and {RANDOM} random int8 graphs. \
+         The same operations on the CPU in {same}, others in {other}, no answer on {refused}; {whole} run on the NPU as a whole by both.",
         models.len()
     );
     page.section("Vela", &about, &differences);
