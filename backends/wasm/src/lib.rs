@@ -20,6 +20,9 @@ mod fast;
 mod functions;
 mod math;
 mod module;
+mod package;
+
+use std::collections::BTreeSet;
 
 use octet_ir::{Attr, Diagnostic, Diagnostics, Module, from_attr};
 use octet_loops::plan::{PlanOptions, plan};
@@ -60,6 +63,10 @@ impl Simd {
 pub struct WasmOptions {
     /// Which instructions the module may have.
     pub simd: Simd,
+    /// Also write a package of the JavaScript loader with all builds, into the folder `loader`.
+    pub loader: bool,
+    /// Also write a page that runs the model in the browser, into the folder `demo`.
+    pub demo: bool,
 }
 
 /// Writes a verified module as WebAssembly.
@@ -75,7 +82,13 @@ pub fn write(module: &Module, options: &WasmOptions, notes: &mut Diagnostics) ->
     };
     let plan = plan(&program, &PlanOptions::default());
     let bytes = module::module(module.main().name(), &program, &rewritten, &plan, options.simd.name())?;
-    notes.push(Diagnostic::note("WGN004", format!("the module has {} bytes; its arena takes {}", bytes.len(), plan.size)));
+    let mut note = Diagnostic::note("WGN004", format!("the module has {} bytes; its arena takes {}", bytes.len(), plan.size));
+    if options.simd != Simd::None && !program.kernels().is_empty() {
+        let roots: Vec<&str> = program.steps.iter().flat_map(|s| &s.calls).map(|c| c.kernel.as_str()).collect();
+        let scalar: BTreeSet<&str> = roots.into_iter().filter_map(|k| program.library.function(k)).map(|f| f.source.as_str()).collect();
+        note = note.with_note(format!("these kernels run without vectors: {}", Vec::from_iter(scalar).join(", ")));
+    }
+    notes.push(note);
     Ok(bytes)
 }
 
@@ -84,7 +97,17 @@ struct WasmBackend(WasmOptions);
 
 impl Backend for WasmBackend {
     fn write(&self, module: &Module, notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics> {
-        Ok(vec![Artifact { path: None, bytes: write(module, &self.0, notes)? }])
+        let mut files = vec![Artifact { path: None, bytes: write(module, &self.0, notes)? }];
+        if self.0.loader || self.0.demo {
+            let mut builds = Vec::new();
+            for simd in Simd::ALL {
+                let options = WasmOptions { simd, ..self.0.clone() };
+                builds.push((simd, write(module, &options, &mut Diagnostics::default())?));
+            }
+            files.extend(self.0.loader.then(|| package::loader(&builds)).into_iter().flatten());
+            files.extend(self.0.demo.then(|| package::demo(module.main().name(), &builds)));
+        }
+        Ok(files)
     }
 }
 

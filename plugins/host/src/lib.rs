@@ -8,6 +8,8 @@
 //! and time are limited (`Limits`); files are screened before they are compiled; every call has a store of its own. The same plugin, model and
 //! options give the same edits on every machine, unless the wall clock stops it.
 //!
+//! [`Model`] runs models that the compiler wrote as WebAssembly.
+//!
 //! This is the only crate that sees the WebAssembly engine. It opens no file but those that it is told to load, and writes none.
 //!
 //! | code | what is wrong |
@@ -27,6 +29,8 @@
 //! | `PLG022` | an error that the plugin itself reports |
 //! | `PLG023` | a note or warning that the plugin reports |
 //! | `PLG024` | the file is larger than what is compiled |
+//! | `PLG025` | a relaxed build of a model is not exact on this machine |
+//! | `PLG026` | an input of a model that does not exist, or of another size |
 
 #![cfg(feature = "engine")]
 
@@ -34,6 +38,7 @@ mod bindings;
 mod edits;
 mod faults;
 mod limits;
+mod model;
 mod pack;
 mod pass;
 mod run;
@@ -41,6 +46,7 @@ mod screen;
 mod view;
 
 pub use limits::Limits;
+pub use model::Model;
 pub use pack::{WIT, pack};
 pub use pass::{Plugin, load, load_bytes};
 

@@ -39,7 +39,7 @@ impl Cases {
             |at: usize| (0..found.len()).filter_map(|i| found[&format!("o{i}")].sample(at)).flatten().copied().collect::<Vec<u8>>();
         let wanted: Vec<u8> = (0..count).flat_map(outputs).collect();
         for simd in Simd::ALL {
-            self.batch.add(module, &WasmOptions { simd }, &samples)?;
+            self.batch.add(module, &WasmOptions { simd, ..WasmOptions::default() }, &samples)?;
             self.cases.push(Case { name: format!("{name} ({})", simd.name()), exact, wanted: wanted.clone() });
         }
         Ok(())

@@ -20,6 +20,7 @@ mod schema;
 mod setup;
 mod table;
 mod test;
+mod wasm;
 mod zoo;
 
 use std::process::ExitCode;
@@ -83,6 +84,14 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// Run generated WebAssembly in wasmtime, Node and Chromium, and compare with TensorFlow Lite Micro
+    Wasm {
+        /// Only networks whose names contain one of these
+        networks: Vec<String>,
+        /// Write docs/generated/wasm.md
+        #[arg(long)]
+        write: bool,
+    },
     /// Regenerate the flatbuffer module from the schema
     Schema {
         /// Only say whether the module in the tree is what the schema gives
@@ -140,6 +149,7 @@ fn main() -> ExitCode {
         Task::Table { models, write } => table::table(&models, write),
         Task::Mcu { networks, write } => mcu::mcu(&networks, write),
         Task::Edgetpu { write } => edgetpu::edgetpu(write),
+        Task::Wasm { networks, write } => wasm::wasm(&networks, write),
         Task::Schema { check } => schema::schema(check),
         Task::Docs { check } => docs::docs(check),
         Task::Onnx { edge, no_litert, only, failures, bless, write } => {

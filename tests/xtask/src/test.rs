@@ -6,7 +6,7 @@ use std::time::Instant;
 use octet_peers::{environment_folder, zoo};
 
 use crate::run::{Outcome, cargo, command, output, run, succeeds};
-use crate::{bench, checks, fuzz, octet, onnx, plugins, schema, setup, table};
+use crate::{bench, checks, fuzz, octet, onnx, plugins, schema, setup, table, wasm};
 
 /// What a step came to.
 enum Verdict {
@@ -30,6 +30,7 @@ impl From<Outcome> for Verdict {
 /// Runs the steps whose name contains `only`.
 pub(crate) fn test(full: bool, only: Option<&str>) -> Outcome {
     setup::setup(full)?;
+    setup::debian(&["nodejs"], &["node"])?;
     let mut told = Vec::new();
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for (name, step) in steps(full) {
@@ -88,6 +89,7 @@ fn steps(full: bool) -> Vec<Step> {
     ];
     if full {
         steps.push(step("onnx in full", || onnx::onnx(std::iter::empty(), None).into()));
+        steps.push(step("wasm", || with_zoo(|| wasm::wasm(&[], false))));
         steps.push(step("table", || with_zoo(|| table::table(&[], false))));
         steps.push(step("bench", || with_zoo(|| bench::bench(&[], 5, false))));
         steps.push(step("fuzz", || fuzz::fuzz(300, None).into()));

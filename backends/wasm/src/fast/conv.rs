@@ -1,11 +1,12 @@
 //! CONV_2D and FULLY_CONNECTED: four pixels by eight channels at a time, on an image that was copied into a wider one with its border around it.
 //!
-//! Every step takes the next 32 bits of each pixel's window (two values of 16 bits, or four bytes in the relaxed build) to all lanes, and multiplies them by
-//! the same places of eight filters, which lie in that order: `[filters / 8][rows][steps][8][2 or 4]`. What a window's row is short of whole steps has weight 0.
+//! Every step takes the next 32 bits of each pixel's window (two values of 16 bits, or four bytes in the relaxed build) to all lanes, and multiplies them
+//! by the same places of eight filters, which lie in that order: `[filters / 8][rows][steps][8][2 or 4]`. What a window's row is short of whole steps
+//! has weight 0.
 
 use wasm_encoder::{BlockType, Function, ValType};
 
-use super::epilogue::{GROUP, Rounding};
+use super::epilogue::{Form, Rounding};
 use crate::asm::{Asm, Local, Signature, at};
 
 /// How the products are made.
@@ -40,17 +41,18 @@ pub(super) struct Shape {
     /// Steps in one round of the inner loop.
     pub(super) unroll: u64,
     pub(super) dot: Dot,
+    pub(super) form: Form,
 }
 
 impl Shape {
     pub(super) fn name(&self) -> String {
-        format!("conv.{:?}.{}.{}", self.dot, self.distance, self.unroll)
+        format!("conv.{:?}.{:?}.{}.{}", self.dot, self.form, self.distance, self.unroll)
     }
 }
 
 /// Image, weights, table, result, output rows and columns, bytes of an image row, bytes between windows of two output rows, filter rows, bytes of weights of one
-/// filter row of eight channels, filters, last shift, zero point, lowest, highest.
-pub(super) const PARAMS: usize = 15;
+/// filter row of eight channels, filters, zero point, lowest, highest.
+pub(super) const PARAMS: usize = 14;
 
 pub(super) fn signature() -> Signature {
     Signature { params: vec![ValType::I32; PARAMS], results: Vec::new() }
@@ -94,7 +96,7 @@ const CHANNELS: Local = 10;
 /// The kernel for a shape. `scratch` are eight bytes of memory.
 pub(super) fn function(shape: Shape, scratch: u64) -> Function {
     let mut asm = Asm::new(PARAMS);
-    let rounding = Rounding::new(&mut asm, 11, 12, 13, 14);
+    let rounding = Rounding::new(&mut asm, shape.form, 11, 12, 13);
     let mut int = || asm.local(ValType::I32);
     let [window, out, weights, table, channel, row, at_row, pointer, end, store, left] = std::array::from_fn(|_| int());
     let (line, column, next) = (int(), int(), int());
@@ -182,7 +184,7 @@ impl Emitter {
             s.local_get(self.store).local_get(CHANNELS).i32_add().local_set(self.store);
         }
         s.end();
-        s.local_get(self.table).i32_const(GROUP).i32_add().local_set(self.table);
+        s.local_get(self.table).i32_const(self.shape.form.group()).i32_add().local_set(self.table);
         s.local_get(self.channel).i32_const(8).i32_add().local_tee(self.channel).local_get(CHANNELS).i32_lt_s().br_if(0).end();
     }
 

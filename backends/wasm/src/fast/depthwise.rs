@@ -3,7 +3,7 @@
 
 use wasm_encoder::{BlockType, Function, ValType};
 
-use super::epilogue::{GROUP, Rounding};
+use super::epilogue::{Form, Rounding};
 use crate::asm::{Asm, Local, Signature, at};
 
 /// What the code of one layer is made for.
@@ -14,16 +14,17 @@ pub(super) struct Shape {
     pub(super) taps: Vec<u64>,
     /// Bytes between two pixels' windows in a row.
     pub(super) distance: u64,
+    pub(super) form: Form,
 }
 
 impl Shape {
     pub(super) fn name(&self) -> String {
-        format!("depthwise.{}.{}.{:?}", self.channels, self.distance, self.taps)
+        format!("depthwise.{:?}.{}.{}.{:?}", self.form, self.channels, self.distance, self.taps)
     }
 }
 
-/// Image, weights, table, result, output rows and columns, bytes between windows of two output rows, last shift, zero point, lowest, highest.
-pub(super) const PARAMS: usize = 11;
+/// Image, weights, table, result, output rows and columns, bytes between windows of two output rows, zero point, lowest, highest.
+pub(super) const PARAMS: usize = 10;
 
 pub(super) fn signature() -> Signature {
     Signature { params: vec![ValType::I32; PARAMS], results: Vec::new() }
@@ -40,7 +41,7 @@ const ROW_STEP: Local = 6;
 /// The kernel for a shape.
 pub(super) fn function(shape: &Shape) -> Function {
     let mut asm = Asm::new(PARAMS);
-    let rounding = Rounding::new(&mut asm, 7, 8, 9, 10);
+    let rounding = Rounding::new(&mut asm, shape.form, 7, 8, 9);
     let mut int = || asm.local(ValType::I32);
     let [window, out, weights, table, pointer, store, line, column, next, end] = std::array::from_fn(|_| int());
     let mut vector = || asm.local(ValType::V128);
@@ -82,7 +83,7 @@ pub(super) fn function(shape: &Shape) -> Function {
             s.local_get(store).local_get(sums[0]).v128_store64_lane(at(shape.channels * pixel, 0), 0);
         }
         s.local_get(weights).i32_const(bytes).i32_add().local_set(weights);
-        s.local_get(table).i32_const(GROUP).i32_add().local_set(table);
+        s.local_get(table).i32_const(shape.form.group()).i32_add().local_set(table);
         s.local_get(pointer).i32_const(16).i32_add().local_set(pointer);
         s.local_get(store).i32_const(8).i32_add().local_tee(store).local_get(end).i32_lt_u().br_if(0).end();
         s.local_get(window).i32_const(count * distance).i32_add().local_set(window);

@@ -7,6 +7,7 @@ mod conv;
 mod depthwise;
 mod epilogue;
 mod image;
+mod pool;
 mod rewrite;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ enum Kernel {
     Conv(conv::Shape),
     Depthwise(depthwise::Shape),
     Add(add::Scales),
+    Pool(pool::Shape),
 }
 
 impl Kernel {
@@ -36,6 +38,7 @@ impl Kernel {
             Self::Conv(shape) => shape.name(),
             Self::Depthwise(shape) => shape.name(),
             Self::Add(scales) => add::name(scales),
+            Self::Pool(shape) => shape.name(),
         }
     }
 }
@@ -67,6 +70,7 @@ impl Rewritten {
                 Kernel::Conv(shape) => functions.add(name, conv::signature(), conv::function(*shape, scratch)),
                 Kernel::Depthwise(shape) => functions.add(name, depthwise::signature(), depthwise::function(shape)),
                 Kernel::Add(scales) => functions.add(name, add::signature(), add::function(scales)),
+                Kernel::Pool(shape) => functions.add(name, pool::signature(), pool::function(*shape)),
             };
         }
         Ok(())

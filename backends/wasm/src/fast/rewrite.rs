@@ -4,7 +4,8 @@ use octet_loops::lang::Elem;
 use octet_loops::{Arg, Buffer, BufferKind, Call, ConstantData, Data, Program, Role};
 
 use super::conv::{self, Dot};
-use super::{Kernel, Rewritten, add, depthwise, image};
+use super::epilogue::Form;
+use super::{Kernel, Rewritten, add, depthwise, image, pool};
 
 /// Most taps of a depthwise filter, whose code is written out.
 const TAPS: usize = 32;
@@ -55,12 +56,6 @@ struct Geometry {
     zero: i32,
 }
 
-/// The scales of a layer, ready for the table.
-struct Table {
-    place: Arg,
-    shift: i32,
-}
-
 fn int(x: usize) -> Option<i32> {
     i32::try_from(x).ok()
 }
@@ -73,6 +68,7 @@ impl Rewriter<'_> {
             "conv_2d" => self.conv_2d(&call.args),
             "depthwise_conv_2d" => self.depthwise(&call.args),
             "add" => self.add(call),
+            "average_pool" => self.average_pool(call),
             _ => None,
         }
     }
@@ -93,6 +89,21 @@ impl Rewriter<'_> {
             Data::I32(v) => v.clone(),
             Data::I64(_) | Data::F32(_) => return None,
         })
+    }
+
+    /// Shifts to the right, and 1 for what has mantissa 0 anyway.
+    fn shifts(&self, arg: Arg, mantissas: &[i32]) -> Option<Vec<i32>> {
+        let left = matches!(self.data(arg)?, Data::I8(_));
+        let shifts = self.numbers(arg)?.into_iter().zip(mantissas);
+        Some(
+            shifts
+                .map(|(s, m)| match (*m, left) {
+                    (0, _) => 1,
+                    (_, true) => -s,
+                    (_, false) => s,
+                })
+                .collect(),
+        )
     }
 
     fn sizes(&self, arg: Arg) -> Option<Vec<usize>> {
@@ -133,28 +144,17 @@ impl Rewriter<'_> {
         Some((Call { kernel, args }, place))
     }
 
-    /// Biases, factors and mantissas of all filters in groups of eight. `sums` bounds every filter's sum.
-    fn table(&mut self, biases: &[i32], mantissas: &[i32], shifts: &[i32], sums: &[i64]) -> Option<Table> {
-        let last = shifts.iter().max()? + 2;
-        if last > 31 || shifts.iter().any(|s| *s < 1) {
+    /// Biases, factors, mantissas and shifts of all filters in groups of eight. `sums` bounds every filter's sum.
+    fn table(&mut self, biases: &[i32], mantissas: &[i32], shifts: &[i32], sums: &[i64]) -> Option<(Arg, Form)> {
+        if shifts.iter().any(|s| !(1..=30).contains(s)) || sums.iter().any(|s| *s >= 3 << 29) {
             return None;
         }
-        let mut table = Vec::new();
-        for group in (0..biases.len()).step_by(8) {
-            let mut lanes = [[0i32; 8]; 3];
-            for (lane, filter) in (group..biases.len().min(group + 8)).enumerate() {
-                let distance = last - shifts[filter];
-                if sums[filter] >= 1 << (31 - distance) {
-                    return None;
-                }
-                lanes[0][lane] = biases[filter];
-                lanes[1][lane] = 1 << distance;
-                lanes[2][lane] = mantissas[filter];
-            }
-            table.extend(lanes.concat());
-        }
+        let (table, form) = match near(biases, mantissas, shifts, sums) {
+            Some(table) => (table, Form::Near),
+            None => (apart(biases, mantissas, shifts)?, Form::Apart),
+        };
         let constant = self.constant("table", Role::Scales, Data::I32(table));
-        Some(Table { place: Arg::Constant { constant, offset: 0 }, shift: last - 1 })
+        Some((Arg::Constant { constant, offset: 0 }, form))
     }
 
     /// CONV_2D and FULLY_CONNECTED: the arguments of scales begin with the bias.
@@ -175,7 +175,8 @@ impl Rewriter<'_> {
             }
         }
         let mut biases = self.numbers(scales[0])?;
-        let (mantissas, shifts) = (self.numbers(scales[1])?, self.numbers(scales[2])?);
+        let mantissas = self.numbers(scales[1])?;
+        let shifts = self.shifts(scales[2], &mantissas)?;
         if [biases.len(), mantissas.len(), shifts.len(), weights.len() / k.max(1)].iter().any(|n| *n != g.filters) {
             return None;
         }
@@ -200,8 +201,8 @@ impl Rewriter<'_> {
             top: g.padding[0],
             bottom: height - g.rows - g.padding[0],
         };
-        let shape = conv::Shape { distance: u64::try_from(g.strides[1] * g.channels * bytes).ok()?, unroll, dot };
-        let table = self.table(&biases, &mantissas, &shifts, &sums)?;
+        let (table, form) = self.table(&biases, &mantissas, &shifts, &sums)?;
+        let shape = conv::Shape { distance: u64::try_from(g.strides[1] * g.channels * bytes).ok()?, unroll, dot, form };
         let constant = self.constant("weights", Role::Weights, Data::I8(packed));
         if dot == Dot::Wide {
             self.rewritten.widened.push(constant);
@@ -222,9 +223,8 @@ impl Rewriter<'_> {
                 g.filters,
             ];
             let sizes = sizes.into_iter().map(|s| int(s).map(Arg::Int)).collect::<Option<Vec<Arg>>>()?;
-            let mut args = vec![place, Arg::Constant { constant, offset: 0 }, table.place, y];
+            let mut args = vec![place, Arg::Constant { constant, offset: 0 }, table, y];
             args.extend(sizes);
-            args.push(Arg::Int(table.shift));
             args.extend(bounds.map(Arg::Int));
             calls.push(Call { kernel: kernel.clone(), args });
         }
@@ -307,7 +307,8 @@ impl Rewriter<'_> {
             *packed.get_mut(at)? = i8::try_from(value).ok()?;
         }
         let mut biases = self.numbers(bias)?;
-        let (mantissas, shifts) = (self.numbers(mantissa)?, self.numbers(shift)?);
+        let mantissas = self.numbers(mantissa)?;
+        let shifts = self.shifts(shift, &mantissas)?;
         if [biases.len(), mantissas.len(), shifts.len()].iter().any(|n| *n != channels) || weights.len() != taps * channels {
             return None;
         }
@@ -327,8 +328,8 @@ impl Rewriter<'_> {
         };
         let bytes = |values: usize| u64::try_from(2 * values * channels).ok();
         let offsets = (0..taps).map(|tap| bytes(tap / kw * dilation[0] * width + tap % kw * dilation[1])).collect::<Option<Vec<u64>>>()?;
-        let shape = depthwise::Shape { channels: u64::try_from(channels).ok()?, taps: offsets, distance: bytes(strides[1])? };
-        let table = self.table(&biases, &mantissas, &shifts, &sums)?;
+        let (table, form) = self.table(&biases, &mantissas, &shifts, &sums)?;
+        let shape = depthwise::Shape { channels: u64::try_from(channels).ok()?, taps: offsets, distance: bytes(strides[1])?, form };
         let constant = self.constant("weights", Role::Weights, Data::I8(packed));
         self.rewritten.widened.push(constant);
         let kernel = self.rewritten.use_kernel(Kernel::Depthwise(shape));
@@ -339,12 +340,39 @@ impl Rewriter<'_> {
             calls.push(copy);
             let y = shifted(y, batch * out_rows * out_columns * channels);
             let step = int(strides[0] * width * channels * 2)?;
-            let mut args = vec![place, Arg::Constant { constant, offset: 0 }, table.place, y];
-            args.extend([int(out_rows)?, int(out_columns)?, step, table.shift].map(Arg::Int));
+            let mut args = vec![place, Arg::Constant { constant, offset: 0 }, table, y];
+            args.extend([int(out_rows)?, int(out_columns)?, step].map(Arg::Int));
             args.extend(bounds.map(Arg::Int));
             calls.push(Call { kernel: kernel.clone(), args });
         }
         Some(calls)
+    }
+
+    /// Windows that lie inside the image.
+    fn average_pool(&mut self, call: &Call) -> Option<Vec<Call>> {
+        let &[x, y, p] = call.args.as_slice() else { return None };
+        let all = self.numbers(p)?;
+        let bounds = all.get(12..14)?.to_vec();
+        let p: Vec<usize> = all.get(..12)?.iter().map(|n| usize::try_from(*n).ok()).collect::<Option<_>>()?;
+        let [batches, rows, columns, channels, out_rows, out_columns, kh, kw, sy, sx, py, px] = p.try_into().ok()?;
+        let i8 =
+            matches!(self.program.library.function(&call.kernel)?.params.first()?.1, octet_loops::lang::Ty::Ptr { elem: Elem::I8, .. });
+        let inside = py == 0 && px == 0 && out_rows.checked_sub(1)? * sy + kh <= rows && out_columns.checked_sub(1)? * sx + kw <= columns;
+        if !i8 || !inside || channels % 8 != 0 || channels == 0 || kh == 0 || kw == 0 || kh * kw >= 1 << 15 {
+            return None;
+        }
+        let shape = pool::Shape { channels: u64::try_from(channels).ok()?, window: [int(kh)?, int(kw)?] };
+        let kernel = self.rewritten.use_kernel(Kernel::Pool(shape));
+        let sizes = [out_rows, out_columns, columns * channels, sy * columns * channels, sx * channels];
+        let sizes = sizes.into_iter().map(|s| int(s).map(Arg::Int)).collect::<Option<Vec<Arg>>>()?;
+        let calls = (0..batches).map(|batch| {
+            let (x, y) = (shifted(x, batch * rows * columns * channels), shifted(y, batch * out_rows * out_columns * channels));
+            let mut args = vec![x, y];
+            args.extend(&sizes);
+            args.extend(bounds.iter().map(|b| Arg::Int(*b)));
+            Call { kernel: kernel.clone(), args }
+        });
+        Some(calls.collect())
     }
 
     fn add(&mut self, call: &Call) -> Option<Vec<Call>> {
@@ -378,4 +406,59 @@ fn shifted(place: Arg, by: usize) -> Arg {
         Arg::Constant { constant, offset } => Arg::Constant { constant, offset: offset + by },
         Arg::Int(_) | Arg::Backward { .. } => place,
     }
+}
+
+/// The table of a layer whose shifts lie near each other, four by four.
+fn near(biases: &[i32], mantissas: &[i32], shifts: &[i32], sums: &[i64]) -> Option<Vec<i32>> {
+    let filters = biases.len();
+    let mut table = Vec::new();
+    for group in (0..filters).step_by(8) {
+        let mut lanes = [[0i32; 8]; 3];
+        let mut last = [3i32, 3, 0, 0];
+        for (half, last) in last.iter_mut().take(2).enumerate() {
+            let mine = (group + 4 * half).min(filters)..(group + 4 * half + 4).min(filters);
+            // What stays below half a step always rounds to 0, whatever the mantissa.
+            let none = |filter: usize| mantissas[filter] == 0 || sums[filter] < 1 << (shifts[filter] - 1);
+            let largest = mine.clone().filter(|&f| !none(f)).map(|f| shifts[f]).max().unwrap_or(1) + 2;
+            if largest > 31 {
+                return None;
+            }
+            for filter in mine {
+                let lane = filter - group;
+                lanes[0][lane] = biases[filter];
+                if none(filter) {
+                    lanes[1][lane] = 4;
+                    continue;
+                }
+                let distance = largest - shifts[filter];
+                if sums[filter] >= 1 << (31 - distance) {
+                    return None;
+                }
+                lanes[1][lane] = 1 << distance;
+                lanes[2][lane] = mantissas[filter];
+            }
+            *last = largest - 1;
+        }
+        table.extend(lanes.concat());
+        table.extend(last);
+    }
+    Some(table)
+}
+
+/// The table of any other layer.
+fn apart(biases: &[i32], mantissas: &[i32], shifts: &[i32]) -> Option<Vec<i32>> {
+    let shift = |filter: usize| if mantissas[filter] == 0 { 2 } else { shifts[filter] };
+    if (0..biases.len()).any(|f| shift(f) < 2) {
+        return None;
+    }
+    let mut table = Vec::new();
+    for group in (0..biases.len()).step_by(8) {
+        let lanes =
+            |value: &dyn Fn(usize) -> i32| (group..group + 8).map(|f| if f < biases.len() { value(f) } else { 0 }).collect::<Vec<_>>();
+        table.extend(lanes(&|f| biases[f]));
+        table.extend(lanes(&|f| 1 << (32 - shift(f))));
+        table.extend(lanes(&|f| mantissas[f]));
+        table.extend(lanes(&|f| 1 << (shift(f) - 1)));
+    }
+    Some(table)
 }

@@ -51,6 +51,12 @@ pub(crate) struct Arguments {
     /// With --target c: what matters more
     #[arg(long, value_name = "speed|size", value_parser = ["speed", "size"])]
     optimize: Option<String>,
+    /// With --target wasm: also write a package with the JavaScript loader and all builds, into the folder loader beside OUT
+    #[arg(long)]
+    emit_loader: bool,
+    /// With --target wasm: also write a page that runs the model in the browser, demo/index.html beside OUT
+    #[arg(long)]
+    emit_demo: bool,
     /// What becomes of the numbers; without it, the model is optimized and stays in float
     #[arg(long, value_name = "MODE", help_heading = "Quantization")]
     quantize: Option<ModeName>,
@@ -318,6 +324,12 @@ fn target(arguments: &Arguments) -> Result<(String, Options, bool), Failure> {
     }
     if arguments.emit_test {
         options.push(("test".into(), Attr::Bool(true)));
+    }
+    if arguments.emit_loader {
+        options.push(("loader".into(), Attr::Bool(true)));
+    }
+    if arguments.emit_demo {
+        options.push(("demo".into(), Attr::Bool(true)));
     }
     if let Some(simd) = arguments.simd {
         let word = simd.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
