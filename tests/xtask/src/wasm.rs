@@ -149,7 +149,7 @@ fn cases(octet: &Path, zoo: &Path, scratch: &Path, names: &[String]) -> Outcome<
         let mut modules = BTreeMap::new();
         for build in BUILDS {
             let out = scratch.join(format!("{name}.{build}.wasm"));
-            let arguments = ["--target", "wasm", "--simd", build, "--pipeline", "none", "--quiet"];
+            let arguments = ["--target", "wasm", "--simd", build, "--quiet"];
             // What has no kernels is not of integers, or its refusal is tested elsewhere.
             if output(command(octet, &["compile"]).arg(&source).arg("-o").arg(&out).args(arguments)).is_ok() {
                 modules.insert(build, out);
