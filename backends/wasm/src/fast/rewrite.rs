@@ -146,12 +146,12 @@ impl Rewriter<'_> {
 
     /// Biases, factors, mantissas and shifts of all filters in groups of eight. `sums` bounds every filter's sum.
     fn table(&mut self, biases: &[i32], mantissas: &[i32], shifts: &[i32], sums: &[i64]) -> Option<(Arg, Form)> {
-        if shifts.iter().any(|s| !(1..=30).contains(s)) || sums.iter().any(|s| *s >= 3 << 29) {
+        if shifts.iter().any(|s| !(1..=31).contains(s)) || sums.iter().any(|s| *s >= 1 << 31) {
             return None;
         }
         let (table, form) = match near(biases, mantissas, shifts, sums) {
             Some(table) => (table, Form::Near),
-            None => (apart(biases, mantissas, shifts)?, Form::Apart),
+            None => (apart(biases, mantissas, shifts, sums)?, Form::Apart),
         };
         let constant = self.constant("table", Role::Scales, Data::I32(table));
         Some((Arg::Constant { constant, offset: 0 }, form))
@@ -446,9 +446,11 @@ fn near(biases: &[i32], mantissas: &[i32], shifts: &[i32], sums: &[i64]) -> Opti
 }
 
 /// The table of any other layer.
-fn apart(biases: &[i32], mantissas: &[i32], shifts: &[i32]) -> Option<Vec<i32>> {
+fn apart(biases: &[i32], mantissas: &[i32], shifts: &[i32], sums: &[i64]) -> Option<Vec<i32>> {
     let shift = |filter: usize| if mantissas[filter] == 0 { 2 } else { shifts[filter] };
-    if (0..biases.len()).any(|f| shift(f) < 2) {
+    // Half a step is added to what the first rounding leaves: that has to stay below 2^31.
+    let fits = |f: usize| shift(f) >= 2 && (sums[f] * i64::from(mantissas[f]) >> 31) + 1 + (1 << (shift(f) - 1)) < 1 << 31;
+    if !(0..biases.len()).all(fits) {
         return None;
     }
     let mut table = Vec::new();
