@@ -34,6 +34,9 @@ pub(crate) fn signature(f: &Function) -> Signature {
 
 /// Encodes a function whose callees are all in `functions`. Local arrays are placed from `memory` on, which grows.
 pub(crate) fn function(f: &Function, functions: &mut Functions, memory: &mut usize) -> Result<wasm_encoder::Function> {
+    if let Some(body) = run(f) {
+        return Ok(body);
+    }
     let scope = f.params.iter().zip(0..).map(|((name, _), local)| (name.clone(), local)).collect();
     let mut encoder = Encoder { asm: Asm::new(f.params.len()), scope, functions, memory };
     encoder.block(&f.body)?;
@@ -42,6 +45,29 @@ pub(crate) fn function(f: &Function, functions: &mut Functions, memory: &mut usi
         encoder.asm.s().unreachable();
     }
     Ok(encoder.asm.finish())
+}
+
+/// Runs of elements that the engine itself copies and fills.
+fn run(f: &Function) -> Option<wasm_encoder::Function> {
+    let element = |at: usize| match f.params.get(at)?.1 {
+        Ty::Ptr { elem, .. } => Some(elem),
+        _ => None,
+    };
+    let mut asm = Asm::new(f.params.len());
+    match f.source.as_str() {
+        "copy_run" => {
+            let mut s = asm.s();
+            s.local_get(2).i32_const(0).i32_gt_s().if_(BlockType::Empty).local_get(1).local_get(0).local_get(2);
+            s.i32_const(i32::try_from(log_bytes(element(0)?)).ok()?).i32_shl().memory_copy(0, 0).end();
+        }
+        "fill_run" if element(0)?.bytes() == 1 => {
+            let mut s = asm.s();
+            s.local_get(2).i32_const(0).i32_gt_s().if_(BlockType::Empty);
+            s.local_get(0).local_get(1).i32_load8_u(at(0, 0)).local_get(2).memory_fill(0).end();
+        }
+        _ => return None,
+    }
+    Some(asm.finish())
 }
 
 struct Encoder<'a> {
@@ -399,12 +425,12 @@ impl Encoder<'_> {
                     Builtin::Clz => drop(self.asm.s().i32_clz()),
                     Builtin::Sqrt => drop(self.asm.s().f32_sqrt()),
                     Builtin::Floor => drop(self.asm.s().f32_floor()),
-                    Builtin::Exp | Builtin::Log | Builtin::Sin | Builtin::Cos | Builtin::Tanh | Builtin::Erfc => {
+                    Builtin::Exp | Builtin::Log | Builtin::Sin | Builtin::Cos | Builtin::Tanh | Builtin::Erfc | Builtin::Pow => {
                         let index = self.functions.math(builtin);
                         self.asm.s().call(index);
                     }
-                    Builtin::Pow | Builtin::Min | Builtin::Max | Builtin::Select => {
-                        return Err(Diagnostic::error(UNSUPPORTED, format!("{builtin:?} has no code without imports")));
+                    Builtin::Min | Builtin::Max | Builtin::Select => {
+                        return Err(Diagnostic::error(UNSUPPORTED, format!("{builtin:?} takes another number of arguments")));
                     }
                 }
             }

@@ -39,7 +39,7 @@ impl Functions {
         let name = format!("math.{builtin:?}");
         match self.names.get(&name) {
             Some(&index) => index,
-            None => self.reserve(&name, math::signature(), None),
+            None => self.reserve(&name, math::signature(builtin), None),
         }
     }
 

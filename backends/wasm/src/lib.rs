@@ -12,6 +12,8 @@
 //! | `WGN001` | an option does not exist or does not fit |
 //! | `WGN002` | a kernel cannot be encoded |
 //! | `WGN003` | the model needs more memory than a module can have |
+//! | `WGN004` | a note: bytes of the module and its arena, and what runs without vectors |
+//! | `WGN005` | a region that is not in the graph, or that cannot be a kernel |
 
 mod asm;
 mod describe;
@@ -21,6 +23,7 @@ mod functions;
 mod math;
 mod module;
 mod package;
+mod region;
 
 use std::collections::BTreeSet;
 
@@ -67,6 +70,8 @@ pub struct WasmOptions {
     pub loader: bool,
     /// Also write a page that runs the model in the browser, into the folder `demo`.
     pub demo: bool,
+    /// Compile these operations only, `A..B` or one, as a kernel, and write `graph.tflite` with a custom operation in their place.
+    pub kernel: String,
 }
 
 /// Writes a verified module as WebAssembly.
@@ -81,7 +86,7 @@ pub fn write(module: &Module, options: &WasmOptions, notes: &mut Diagnostics) ->
         Simd::Relaxed => fast::rewrite(&mut program, fast::Dot::Relaxed),
     };
     let plan = plan(&program, &PlanOptions::default());
-    let bytes = module::module(module.main().name(), &program, &rewritten, &plan, options.simd.name())?;
+    let bytes = module::module(module, &program, &rewritten, &plan, options.simd.name())?;
     let mut note = Diagnostic::note("WGN004", format!("the module has {} bytes; its arena takes {}", bytes.len(), plan.size));
     if options.simd != Simd::None && !program.kernels().is_empty() {
         let roots: Vec<&str> = program.steps.iter().flat_map(|s| &s.calls).map(|c| c.kernel.as_str()).collect();
@@ -97,6 +102,14 @@ struct WasmBackend(WasmOptions);
 
 impl Backend for WasmBackend {
     fn write(&self, module: &Module, notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics> {
+        if !self.0.kernel.is_empty() {
+            let (kernel, rest) = region::split(module, &self.0.kernel)?;
+            let graph = octet_backend_tflite::write(&rest, &octet_backend_tflite::WriteOptions::default())?;
+            return Ok(vec![
+                Artifact { path: Some("graph.tflite".into()), bytes: graph.into_bytes().into() },
+                Artifact { path: None, bytes: write(&kernel, &self.0, notes)? },
+            ]);
+        }
         let mut files = vec![Artifact { path: None, bytes: write(module, &self.0, notes)? }];
         if self.0.loader || self.0.demo {
             let mut builds = Vec::new();

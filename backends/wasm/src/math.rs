@@ -9,9 +9,10 @@ use wasm_encoder::{BlockType, Function, ValType};
 
 use crate::asm::{Asm, Local, Signature};
 
-/// What each of them takes and gives.
-pub(crate) fn signature() -> Signature {
-    Signature { params: vec![ValType::F32], results: vec![ValType::F32] }
+/// What one of them takes and gives.
+pub(crate) fn signature(builtin: Builtin) -> Signature {
+    let params = if builtin == Builtin::Pow { 2 } else { 1 };
+    Signature { params: vec![ValType::F32; params], results: vec![ValType::F32] }
 }
 
 /// ln 2 in two pieces: the first times a whole number is exact.
@@ -21,7 +22,7 @@ const HALF_PI: [f64; 2] = [1.570_796_310_901_641_8, 1.589_325_477_352_819_6e-8];
 
 /// The function that computes a builtin.
 pub(crate) fn function(builtin: Builtin) -> Function {
-    let mut asm = Asm::new(1);
+    let mut asm = Asm::new(signature(builtin).params.len());
     let x = asm.local(ValType::F64);
     asm.s().local_get(0).f64_promote_f32().local_set(x);
     match builtin {
@@ -30,6 +31,7 @@ pub(crate) fn function(builtin: Builtin) -> Function {
         Builtin::Cos => wave(&mut asm, x, 1),
         Builtin::Tanh => tanh(&mut asm, x),
         Builtin::Erfc => erfc(&mut asm, x),
+        Builtin::Pow => pow(&mut asm, x),
         _ => exp(&mut asm, x),
     }
     asm.s().f32_demote_f64();
@@ -153,4 +155,31 @@ fn erfc(asm: &mut Asm, x: Local) {
     let mut s = asm.s();
     s.local_get(t).f64_mul().local_tee(t);
     s.f64_const(2.0.into()).local_get(t).f64_sub().local_get(x).f64_const(0.0.into()).f64_ge().select();
+}
+
+/// Pushes x^y, where y is the second parameter, as e^(y ln |x|) with the exceptions of C.
+fn pow(asm: &mut Asm, x: Local) {
+    let [y, size, power] = std::array::from_fn(|_| asm.local(ValType::F64));
+    let whole = asm.local(ValType::I32);
+    let mut s = asm.s();
+    s.local_get(1).f64_promote_f32().local_tee(y).local_get(y).f64_trunc().f64_eq().local_set(whole);
+    s.local_get(x).f64_abs().local_set(size);
+    log(asm, size);
+    asm.s().local_get(y).f64_mul().local_set(power);
+    exp(asm, power);
+    asm.s().local_set(power);
+    let mut s = asm.s();
+    // 1 where y is 0 or x is 1, and where the size is 1 and y is infinite.
+    s.f64_const(1.0.into()).local_get(power);
+    s.local_get(y).f64_const(0.0.into()).f64_eq().local_get(x).f64_const(1.0.into()).f64_eq().i32_or();
+    s.local_get(size).f64_const(1.0.into()).f64_eq().local_get(y).f64_abs().f64_const(f64::INFINITY.into()).f64_eq().i32_and().i32_or();
+    s.select().local_set(power);
+    // The sign of a negative number stays under an odd power; under one that is no whole number there is no result.
+    s.local_get(power).f64_neg().local_get(power);
+    s.local_get(0).i32_reinterpret_f32().i32_const(0).i32_lt_s().local_get(whole).i32_and();
+    s.local_get(y).f64_const(0.5.into()).f64_mul().local_tee(power).local_get(power).f64_trunc().f64_ne().i32_and();
+    s.select().local_set(power);
+    s.f64_const(f64::NAN.into()).local_get(power);
+    s.local_get(x).f64_const(0.0.into()).f64_lt().local_get(whole).i32_eqz().i32_and();
+    s.local_get(size).f64_const(f64::INFINITY.into()).f64_lt().i32_and().select();
 }

@@ -12,6 +12,7 @@ use crate::describe::{self, Description, Tensor};
 use crate::encode::{self, address};
 use crate::fast::Rewritten;
 use crate::functions::Functions;
+use crate::region;
 
 /// What begins at a multiple of it can be loaded as one vector.
 const ALIGNMENT: usize = 16;
@@ -85,7 +86,13 @@ fn used(program: &Program) -> Vec<bool> {
 }
 
 /// The module of a program.
-pub(crate) fn module(name: &str, program: &Program, rewritten: &Rewritten, plan: &Plan, simd: &'static str) -> Result<Vec<u8>, Diagnostic> {
+pub(crate) fn module(
+    model: &octet_ir::Module,
+    program: &Program,
+    rewritten: &Rewritten,
+    plan: &Plan,
+    simd: &'static str,
+) -> Result<Vec<u8>, Diagnostic> {
     let layout = Layout::new(program, rewritten, plan);
     let place = |arg: Arg| -> Result<i32, Diagnostic> {
         match arg {
@@ -155,7 +162,7 @@ pub(crate) fn module(name: &str, program: &Program, rewritten: &Rewritten, plan:
     let (inputs, outputs) = (tensors(&program.inputs)?, tensors(&program.outputs)?);
     let description = Description {
         format: 1,
-        name,
+        name: model.main().name(),
         simd,
         inputs: program.inputs.iter().zip(inputs).map(|(p, at)| Tensor::new(p, at)).collect(),
         outputs: program.outputs.iter().zip(outputs).map(|(p, at)| Tensor::new(p, at)).collect(),
@@ -180,6 +187,9 @@ pub(crate) fn module(name: &str, program: &Program, rewritten: &Rewritten, plan:
         module.section(&StartSection { function_index });
     }
     module.section(&code).section(&data);
+    if let Some(text) = region::section(model) {
+        module.section(&CustomSection { name: "octet.kernel".into(), data: text.as_bytes().into() });
+    }
     module.section(&CustomSection { name: describe::SECTION.into(), data: (&description).into() });
     Ok(module.finish())
 }

@@ -14,7 +14,7 @@ fn main() {
         let fields: Vec<&str> = line.split('\t').collect();
         match job(&fields) {
             Ok((load, ms)) => println!("ok\t{load}\t{ms}"),
-            Err(why) if why.code == "PLG025" => println!("refused\t{}", why.message),
+            Err(why) if why.code == "PLG030" => println!("refused\t{}", why.message),
             Err(why) => println!("error\t{}", why.message.replace('\n', " ")),
         }
     }

@@ -29,8 +29,8 @@
 //! | `PLG022` | an error that the plugin itself reports |
 //! | `PLG023` | a note or warning that the plugin reports |
 //! | `PLG024` | the file is larger than what is compiled |
-//! | `PLG025` | a relaxed build of a model is not exact on this machine |
-//! | `PLG026` | an input of a model that does not exist, or of another size |
+//! | `PLG030` | a relaxed build of a model is not exact on this machine |
+//! | `PLG031` | an input of a model that does not exist, or of another size |
 
 #![cfg(feature = "engine")]
 

@@ -28,7 +28,7 @@ impl Model {
     /// Compiles a module and makes an instance.
     ///
     /// # Errors
-    /// `PLG011` for what is no module, `PLG012` where it imports something, `PLG014` where an export is missing, `PLG025` where a relaxed build is not exact on
+    /// `PLG011` for what is no module, `PLG012` where it imports something, `PLG014` where an export is missing, `PLG030` where a relaxed build is not exact on
     /// this machine.
     pub fn load(bytes: &[u8]) -> Result<Self, Diagnostic> {
         let limits = Limits::default();
@@ -51,7 +51,7 @@ impl Model {
         if let Ok(probe) = instance.get_typed_func::<(), i32>(&mut store, "probe")
             && probe.call(&mut store, ()).map_err(broken("probed"))? != 1
         {
-            return Err(Diagnostic::error("PLG025", "the relaxed dot product of this engine is not exact on this machine")
+            return Err(Diagnostic::error("PLG030", "the relaxed dot product of this engine is not exact on this machine")
                 .with_help("take the strict build of the model, which has the same bits"));
         }
         let inputs = places(&instance, &mut store, "input")?;
@@ -82,9 +82,9 @@ impl Model {
     /// Writes an input's stored values, little-endian. It has to be written anew before every [`invoke`](Self::invoke).
     ///
     /// # Errors
-    /// `PLG026` when there is no such input, or it has another size.
+    /// `PLG031` when there is no such input, or it has another size.
     pub fn set_input(&mut self, index: usize, bytes: &[u8]) -> Result<(), Diagnostic> {
-        let wrong = || Diagnostic::error("PLG026", format!("the model has no input {index} of {} bytes", bytes.len()));
+        let wrong = || Diagnostic::error("PLG031", format!("the model has no input {index} of {} bytes", bytes.len()));
         let &(at, length) = self.inputs.get(index).ok_or_else(wrong)?;
         let memory = self.memory.data_mut(&mut self.store);
         let place = memory.get_mut(at..at + length).filter(|p| p.len() == bytes.len()).ok_or_else(wrong)?;

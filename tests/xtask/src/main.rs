@@ -5,6 +5,7 @@
 
 mod bench;
 mod bench_onnx;
+mod bench_wasm;
 mod checks;
 mod docs;
 mod edgetpu;
@@ -53,7 +54,7 @@ enum Task {
     },
     /// Measure compile time, memory, calibration and inference beside the peers, in one run
     Bench {
-        /// Which benchmarks: compile, calibrate, inference, memory (all if none is named); onnx: beside onnx2tf, on a page of its own
+        /// Which benchmarks: compile, calibrate, inference, memory (these if none is named), or wasm, alone; onnx: beside onnx2tf, on a page of its own
         names: Vec<String>,
         /// Rounds of each contender, interleaved
         #[arg(long, default_value_t = 5)]
@@ -145,6 +146,7 @@ fn main() -> ExitCode {
         Task::Test { full, only } => test::test(full, only.as_deref()),
         Task::Setup { full } => setup::setup(full),
         Task::Bench { names, rounds, write } if names == ["onnx"] => bench_onnx::bench(rounds, write),
+        Task::Bench { names, write, .. } if names == ["wasm"] => bench_wasm::bench(write),
         Task::Bench { names, rounds, write } => bench::bench(&names, rounds, write),
         Task::Table { models, write } => table::table(&models, write),
         Task::Mcu { networks, write } => mcu::mcu(&networks, write),

@@ -51,6 +51,10 @@ pub(crate) struct Arguments {
     /// With --target c: what matters more
     #[arg(long, value_name = "speed|size", value_parser = ["speed", "size"])]
     optimize: Option<String>,
+    /// With --target wasm: compile only these operations, A..B by the tensors that they compute or one of them, as a kernel plugin, and write graph.tflite with a
+    /// custom operation in their place beside OUT
+    #[arg(long, value_name = "REGION")]
+    kernel: Option<String>,
     /// With --target wasm: also write a package with the JavaScript loader and all builds, into the folder loader beside OUT
     #[arg(long)]
     emit_loader: bool,
@@ -324,6 +328,9 @@ fn target(arguments: &Arguments) -> Result<(String, Options, bool), Failure> {
     }
     if arguments.emit_test {
         options.push(("test".into(), Attr::Bool(true)));
+    }
+    if let Some(kernel) = &arguments.kernel {
+        options.push(("kernel".into(), Attr::Str(kernel.clone())));
     }
     if arguments.emit_loader {
         options.push(("loader".into(), Attr::Bool(true)));
