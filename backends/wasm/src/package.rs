@@ -34,9 +34,9 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for three in bytes.chunks(3) {
-        let number = three.iter().fold(0usize, |n, &b| n << 8 | usize::from(b)) << (8 * (3 - three.len()));
+        let number = three.iter().fold(0usize, |n, &b| (n << 8) | usize::from(b)) << (8 * (3 - three.len()));
         for digit in 0..4 {
-            let index = number >> (18 - 6 * digit) & 63;
+            let index = (number >> (18 - 6 * digit)) & 63;
             text.push(if digit > three.len() { '=' } else { char::from(DIGITS[index]) });
         }
     }

@@ -449,7 +449,7 @@ fn near(biases: &[i32], mantissas: &[i32], shifts: &[i32], sums: &[i64]) -> Opti
 fn apart(biases: &[i32], mantissas: &[i32], shifts: &[i32], sums: &[i64]) -> Option<Vec<i32>> {
     let shift = |filter: usize| if mantissas[filter] == 0 { 2 } else { shifts[filter] };
     // Half a step is added to what the first rounding leaves: that has to stay below 2^31.
-    let fits = |f: usize| shift(f) >= 2 && (sums[f] * i64::from(mantissas[f]) >> 31) + 1 + (1 << (shift(f) - 1)) < 1 << 31;
+    let fits = |f: usize| shift(f) >= 2 && ((sums[f] * i64::from(mantissas[f])) >> 31) + 1 + (1 << (shift(f) - 1)) < 1 << 31;
     if !(0..biases.len()).all(fits) {
         return None;
     }
