@@ -46,7 +46,8 @@ pub(crate) fn section(module: &Module) -> Option<String> {
 
 /// Splits a module: the kernel of a region, and the module that calls it.
 ///
-/// A region is `A..B`, the operations from the one that computes tensor `A` to the one that computes `B` in their order of execution; or one tensor's operation;
+/// A region is `A..B`, the operations from the one that computes tensor `A` to the one that computes `B` in their order of execution; or
+/// one tensor's operation;
 /// or one operation by its name in TFLite, if there is one of that name.
 pub(crate) fn split(module: &Module, region: &str) -> Result<(Module, Module)> {
     let graph = module.main();

@@ -1,4 +1,5 @@
-//! `cargo xtask bench wasm`: generated WebAssembly beside LiteRT.js and onnxruntime-web in Node, and beside LiteRT with XNNPACK on the same machine. One thread, batch 1,
+//! `cargo xtask bench wasm`: generated WebAssembly beside LiteRT.js and onnxruntime-web in Node, and beside LiteRT with XNNPACK on the
+//! same machine. One thread, batch 1,
 //! one run of everything; of each contender the least time of many short batches, since other work on the machine only ever adds to it.
 
 use std::path::{Path, PathBuf};

@@ -50,7 +50,8 @@ impl Shape {
     }
 }
 
-/// Image, weights, table, result, output rows and columns, bytes of an image row, bytes between windows of two output rows, filter rows, bytes of weights of one
+/// Image, weights, table, result, output rows and columns, bytes of an image row, bytes between windows of two output rows, filter rows,
+/// bytes of weights of one
 /// filter row of eight channels, filters, zero point, lowest, highest.
 pub(super) const PARAMS: usize = 14;
 

@@ -21,7 +21,8 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// Bytes of the table of eight channels: two vectors each of biases, factors 2^d (2^(32-s) where shifts are apart), mantissas, then the last shift of either
+    /// Bytes of the table of eight channels: two vectors each of biases, factors 2^d (2^(32-s) where shifts are apart), mantissas, then
+    /// the last shift of either
     /// half (two vectors of 2^(s-1) where shifts are apart).
     pub(super) fn group(self) -> i32 {
         match self {

@@ -51,7 +51,8 @@ pub(crate) struct Arguments {
     /// With --target c: what matters more
     #[arg(long, value_name = "speed|size", value_parser = ["speed", "size"])]
     optimize: Option<String>,
-    /// With --target wasm: compile only these operations, A..B by the tensors that they compute or one of them, as a kernel plugin, and write graph.tflite with a
+    /// With --target wasm: compile only these operations, A..B by the tensors that they compute or one of them, as a kernel plugin, and
+    /// write graph.tflite with a
     /// custom operation in their place beside OUT
     #[arg(long, value_name = "REGION")]
     kernel: Option<String>,
