@@ -108,7 +108,8 @@ pub(crate) fn bench(write: bool) -> Outcome {
     let version = output(&mut command("node", &["--version"]))?;
     let body = format!(
         "One thread, batch 1, all in one run, Node {}. Times are the least of {ROUNDS} short batches of one run each (LiteRT: the least of the medians of five \
-         rounds). `refused` says that this Node has no exact relaxed dot product on this machine.\n\n## One inference\n\n{}\n## Files\n\n{}\n{missed} bars are missed.\n",
+         rounds). `refused` says that this Node has no exact relaxed dot product on this machine.\n\n## One inference\n\n{}\n## Files\n\n{}\n\
+         {missed} bars are missed.\n",
         version.trim(),
         table.text(),
         files.text()
