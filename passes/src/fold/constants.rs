@@ -1,9 +1,9 @@
 //! Replaces a pure operation on constants by its results.
 //!
 //! Legal because a pure operation gives equal results for equal operands; the kernels that compute it are the interpreter's, for
-//! quantized types too. Left alone are operations whose results would take more room than the constants that go away and `max_growth`
-//! bytes; FAKE_QUANT and the DEQUANTIZE of integers, which say how a model was trained to be quantized; the DEQUANTIZE of half-precision constants
-//! unless `float16 = true` asks for it; and results that are graph outputs.
+//! quantized types too. A custom operation is pure where its kernel says so. Left alone are operations whose results would take more room
+//! than the constants that go away and `max_growth` bytes; FAKE_QUANT and the DEQUANTIZE of integers, which say how a model was trained to be
+//! quantized; the DEQUANTIZE of half-precision constants unless `float16 = true` asks for it; and results that are graph outputs.
 //!
 //! ```ir
 //! graph @main(%0: 2x2 f32 loc("x")) {
@@ -25,6 +25,7 @@
 
 use octet_ir::verify::types::numbers;
 use octet_ir::{Constant, ElementType, Graph, Module, Op, OpId, Operation, Patch, Type, Use};
+use octet_plugin::{KernelEntry, Registry};
 use serde::Deserialize;
 
 use crate::rewrite::pattern::check_readers;
@@ -61,7 +62,7 @@ impl Rewrite for Constants {
 
     fn rewrite(&self, module: &Module, graph: &Graph, root: OpId) -> Result<Patch, Refusal> {
         let operation = graph.op(root);
-        if !operation.op().is_pure() || operation.results().is_empty() {
+        if !is_pure(operation.op()) || operation.results().is_empty() {
             return Err(Refusal::NoMatch);
         }
         let constant = |value| module.constant_of(graph, value).map(|c| (graph.ty(value), c));
@@ -78,6 +79,16 @@ impl Rewrite for Constants {
             check_readers(module, graph, result, numbers(ty.elem, constant).as_ref())?;
         }
         replace_by_constant(graph, root, results.into_iter().map(|(_, constant)| constant).collect())
+    }
+}
+
+/// Whether an operation may be computed once: the IR says it of all but custom ones, whose kernels say it.
+fn is_pure(op: &Op) -> bool {
+    match op {
+        Op::Custom(custom) => Registry::<KernelEntry>::collect()
+            .and_then(|kernels| kernels.get(&custom.name))
+            .is_ok_and(|entry| entry.kernel.is_pure()),
+        op => op.is_pure(),
     }
 }
 
@@ -131,6 +142,10 @@ pub(super) fn replace_by_constant(graph: &Graph, op: OpId, constants: Vec<Consta
         let new = patch.constant(constant, value.ty().clone(), value.loc().clone());
         patch.set_range(new, value.range().cloned());
         patch.replace(result, new);
+    }
+    if operation.op().has_side_effects() {
+        // It does not go away by itself.
+        patch.erase(op);
     }
     Ok(patch)
 }

@@ -14,9 +14,9 @@ mod registry;
 pub use backend::{Artifact, Backend, BackendEntry};
 pub use data::{Column, DataSource, Dataset, Loaded, SampleStream, Samples, Tensor};
 pub use frontend::{Frontend, FrontendEntry, ImageLayout, Import, ImportOptions, Siblings};
-pub use kernel::{Kernel, KernelEntry};
+pub use kernel::{Kernel, KernelCall, KernelEntry};
 pub use pass::{CreatePass, Observer, Options, Pass, PassContext, PassEntry};
-pub use registry::{Entry, Registry};
+pub use registry::{Entry, Registry, install};
 
 /// What a crate that is linked was compiled against: this crate and its version.
 pub const INTERFACE: &str = concat!("octet-plugin@", env!("CARGO_PKG_VERSION"));

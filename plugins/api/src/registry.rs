@@ -1,11 +1,13 @@
-//! Registries: what is linked into this program, sorted by name, each name once.
+//! Registries: what is linked into this program or was installed while it ran, sorted by name, each name once.
+
+use std::sync::RwLock;
 
 use octet_ir::Diagnostic;
 
 use crate::{BackendEntry, FrontendEntry, KernelEntry, PassEntry};
 
 /// What the registries need to know of an entry.
-pub trait Entry: inventory::Collect + 'static {
+pub trait Entry: inventory::Collect + Sync + 'static {
     /// What kind of thing it is, for messages: `pass`, `frontend`, ...
     const KIND: &'static str;
     /// The name under which users ask for it.
@@ -14,6 +16,8 @@ pub trait Entry: inventory::Collect + 'static {
     fn summary(&self) -> &'static str;
     /// Crate and version that registered it, such as `octet-passes 0.1.0`.
     fn origin(&self) -> &'static str;
+    #[doc(hidden)]
+    fn installed() -> &'static RwLock<Vec<&'static Self>>;
 }
 
 macro_rules! entry {
@@ -30,6 +34,10 @@ macro_rules! entry {
             fn origin(&self) -> &'static str {
                 self.origin
             }
+            fn installed() -> &'static RwLock<Vec<&'static Self>> {
+                static INSTALLED: RwLock<Vec<&'static $entry>> = RwLock::new(Vec::new());
+                &INSTALLED
+            }
         }
     };
 }
@@ -39,7 +47,18 @@ entry!(FrontendEntry, "frontend");
 entry!(BackendEntry, "backend");
 entry!(KernelEntry, "kernel");
 
-/// Everything of one kind that is linked into this program.
+/// Adds an entry to the registries of this program from now on, as if it were linked: kernels of plugins are found this way wherever a model runs.
+///
+/// # Errors
+/// `PLG001` when its name is taken; the message names both origins.
+pub fn install<E: Entry>(entry: &'static E) -> Result<(), Diagnostic> {
+    Registry::<E>::collect_with(&[entry])?;
+    // A list of references is whole whatever happened to a thread that held it.
+    E::installed().write().unwrap_or_else(std::sync::PoisonError::into_inner).push(entry);
+    Ok(())
+}
+
+/// Everything of one kind that is linked into this program or was installed.
 #[derive(Debug)]
 pub struct Registry<E: 'static>(Vec<&'static E>);
 
@@ -51,7 +70,8 @@ impl<E: Entry> Registry<E> {
 
     /// [`collect`](Self::collect), and entries that were loaded while the program ran. They may not take a name that is taken either.
     pub fn collect_with(loaded: &[&'static E]) -> Result<Self, Diagnostic> {
-        let mut entries: Vec<&'static E> = inventory::iter::<E>.into_iter().chain(loaded.iter().copied()).collect();
+        let installed = E::installed().read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let mut entries: Vec<&'static E> = inventory::iter::<E>.into_iter().chain(installed).chain(loaded.iter().copied()).collect();
         entries.sort_by_key(|e| (e.name(), e.origin()));
         if let Some([a, b]) = entries.array_windows().find(|[a, b]| a.name() == b.name()) {
             let message = format!("{} '{}' is registered twice: by {} and by {}", E::KIND, a.name(), a.origin(), b.origin());

@@ -1,63 +1,24 @@
 //! A loaded plugin as a pass like any other.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use octet_ir::{Attr, Diagnostic, Diagnostics, Module, Severity, verify};
 use octet_plugin::{Options, Pass, PassContext, PassEntry};
 
 use crate::bindings::octet::plugin::types::Setting;
-use crate::edits;
+use crate::cache::Cache;
+use crate::edits::{self, Edit};
 use crate::limits::Limits;
+use crate::load::{Loaded, Plugin, check_about};
 use crate::run::Program;
-use crate::screen::screen;
 use crate::view::Scene;
 
-/// A plugin that was loaded. It stays until the program ends.
-#[derive(Clone, Debug)]
-pub struct Plugin {
-    /// What pipelines find it by.
-    pub entry: &'static PassEntry,
-    /// Its version, as it says.
-    pub version: String,
-    /// The file that it came from.
-    pub file: String,
-    /// Fuel that describing itself took.
-    pub fuel: u64,
-}
-
-/// Loads a plugin from a file.
-///
-/// # Errors
-/// `PLG010` to `PLG019` and `PLG024`; the diagnostic names the file.
-pub fn load(path: &Path, limits: &Limits) -> Result<Plugin, Diagnostic> {
-    let file = path.display().to_string();
-    let unreadable = |e: std::io::Error| Diagnostic::error("PLG010", format!("cannot read the plugin: {e}")).in_file(&file);
-    let size = std::fs::metadata(path).map_err(unreadable)?.len();
-    if usize::try_from(size).map_or(true, |size| size > limits.file) {
-        let message = format!("the plugin is too large to compile: it has {size} bytes; at most {} are taken", limits.file);
-        return Err(Diagnostic::error("PLG024", message).in_file(&file));
-    }
-    load_bytes(&std::fs::read(path).map_err(unreadable)?, &file, limits)
-}
-
-/// Loads a plugin from bytes; `file` is what messages call it.
-///
-/// # Errors
-/// As [`load`].
-pub fn load_bytes(bytes: &[u8], file: &str, limits: &Limits) -> Result<Plugin, Diagnostic> {
-    let load = || {
-        screen(bytes, limits)?;
-        let program = Program::new(bytes, limits)?;
-        let (description, fuel) = program.describe()?;
-        check_name(&description.name)?;
-        let sane = |text: &str, longest: usize| !text.is_empty() && text.len() <= longest && !text.chars().any(char::is_control);
-        if !sane(&description.version, 64) || description.version.contains(' ') || !sane(&description.summary, 400) {
-            return Err(Diagnostic::error("PLG015", "the plugin gives no version or summary that fits on a line"));
-        }
-        Ok((program, description, fuel))
-    };
-    let (program, description, fuel) = load().map_err(|d| d.in_file(file))?;
+/// Makes a pass of a screened file.
+pub(crate) fn load(bytes: &[u8], file: &str, limits: &Limits, cache: Option<&Cache>) -> Result<Plugin, Diagnostic> {
+    let program = Program::new(bytes, limits, cache)?;
+    let (description, fuel) = program.describe()?;
+    check_name(&description.name)?;
+    check_about(&description.version, &description.summary)?;
     let origin = format!("{file} {}", description.version);
     let shared = Arc::new(Shared { program, name: description.name.clone(), file: file.to_owned(), limits: *limits });
     let create = move |options: Options| -> Result<Box<dyn Pass>, Diagnostic> {
@@ -71,7 +32,7 @@ pub fn load_bytes(bytes: &[u8], file: &str, limits: &Limits) -> Result<Plugin, D
         origin: String::leak(origin),
         create: Box::leak(Box::new(create)),
     }));
-    Ok(Plugin { entry, version: description.version, file: file.to_owned(), fuel })
+    Ok(Plugin { loaded: Loaded::Pass(entry), version: description.version, file: file.to_owned(), fuel })
 }
 
 fn check_name(name: &str) -> Result<(), Diagnostic> {
@@ -126,6 +87,7 @@ impl Pass for WasmPass {
                 return Err(self.signed(Diagnostic::error("PLG018", message)).into());
             }
             let count = proposed.len();
+            let proposed = proposed.into_iter().map(Edit::from).collect();
             let patch = edits::patch(next.graph(graph), proposed).map_err(|d| self.signed(d))?;
             if !context.observer.may_patch(&self.shared.name, &format!("{count} edits")) {
                 continue;

@@ -10,9 +10,9 @@ use wasmtime::{Config, Engine, OptLevel, Store};
 use crate::bindings::exports::octet::plugin::pass::Description;
 use crate::bindings::octet::plugin::types::{self, Edit, Setting};
 use crate::bindings::{PassPlugin, PassPluginPre};
+use crate::cache::Cache;
 use crate::faults::fault;
 use crate::limits::Limits;
-use crate::screen::malformed;
 use crate::view::{Scene, State};
 
 /// A compiled plugin.
@@ -30,11 +30,10 @@ pub(crate) struct Answer {
 
 impl Program {
     /// Compiles a screened file and looks at its imports and exports.
-    pub(crate) fn new(bytes: &[u8], limits: &Limits) -> Result<Self, Diagnostic> {
+    pub(crate) fn new(bytes: &[u8], limits: &Limits, cache: Option<&Cache>) -> Result<Self, Diagnostic> {
         let broken = |e: wasmtime::Error| Diagnostic::error("PLG019", format!("the WebAssembly engine does not start: {e:#}"));
         // An engine for each plugin: the watchdog's epoch stops nobody else.
-        let engine = Engine::new(&config(limits)).map_err(broken)?;
-        let component = Component::from_binary(&engine, bytes).map_err(|e| malformed(&e.root_cause().to_string()))?;
+        let (engine, component) = Cache::component(cache, &config(limits, false), bytes)?;
         check_interface(&engine, &component)?;
         let mut linker = Linker::new(&engine);
         PassPlugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(broken)?;
@@ -83,15 +82,16 @@ impl Program {
     }
 }
 
-/// No proposal that is not needed, and nothing that could differ between machines.
-fn config(limits: &Limits) -> Config {
+/// No proposal that is not needed, and nothing that could differ between machines. A pass runs once, so that compiling it fast counts; a kernel runs for
+/// every sample, so that its code counts.
+pub(crate) fn config(limits: &Limits, optimize: bool) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
         .consume_fuel(true)
         .epoch_interruption(true)
         .max_wasm_stack(limits.stack)
-        .cranelift_opt_level(OptLevel::None)
+        .cranelift_opt_level(if optimize { OptLevel::Speed } else { OptLevel::None })
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
         .wasm_memory64(false);
@@ -133,13 +133,13 @@ fn check_interface(engine: &Engine, component: &Component) -> Result<(), Diagnos
 }
 
 /// Stops a call when its time is over. It ends with the call.
-struct Watchdog {
+pub(crate) struct Watchdog {
     done: Option<mpsc::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Watchdog {
-    fn new(engine: Engine, time: Duration) -> Self {
+    pub(crate) fn new(engine: Engine, time: Duration) -> Self {
         let (done, ended) = mpsc::channel::<()>();
         let bite = move || {
             if ended.recv_timeout(time) == Err(mpsc::RecvTimeoutError::Timeout) {

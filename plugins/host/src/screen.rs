@@ -1,23 +1,37 @@
-//! Looks at a file before the engine does: compiling is not metered, so what is compiled must be small.
+//! Looks at a file before the engine does: what it is, and that it is small enough, since compiling is not metered.
 
 use octet_ir::Diagnostic;
 use wasmparser::{Encoding, Parser, Payload};
 
+use crate::kernel::is_kernel;
 use crate::limits::Limits;
 
-/// Checks the sizes of a component: the file, its functions, how many there are.
-pub(crate) fn screen(bytes: &[u8], limits: &Limits) -> Result<(), Diagnostic> {
+/// What a file may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A component: a pass.
+    Component,
+    /// A core module: a kernel.
+    Module,
+}
+
+/// Says what a file is, and checks its sizes: the file, its functions, how many there are.
+pub(crate) fn screen(bytes: &[u8], limits: &Limits) -> Result<Kind, Diagnostic> {
     let too_large = |what: String| Diagnostic::error("PLG024", format!("the plugin is too large to compile: {what}"));
     if bytes.len() > limits.file {
         return Err(too_large(format!("it has {} bytes; at most {} are taken", bytes.len(), limits.file)));
     }
     let mut functions = 0usize;
+    let mut kind = Kind::Component;
     for (index, payload) in Parser::new(0).parse_all(bytes).enumerate() {
         let payload = payload.map_err(|e| malformed(&e.to_string()))?;
         match payload {
             Payload::Version { encoding: Encoding::Module, .. } if index == 0 => {
-                return Err(Diagnostic::error("PLG011", "this is a core module, and a pass is a component")
-                    .with_help("make a component of it: docs/write-a-plugin.md says how"));
+                if !is_kernel(bytes) {
+                    return Err(Diagnostic::error("PLG011", "this is a core module, and neither a pass (a component) nor a kernel")
+                        .with_help("octet plugin pack makes a component of a pass; docs/write-a-plugin.md says what a kernel exports"));
+                }
+                kind = Kind::Module;
             }
             Payload::CodeSectionEntry(body) => {
                 functions = functions.saturating_add(1);
@@ -33,10 +47,10 @@ pub(crate) fn screen(bytes: &[u8], limits: &Limits) -> Result<(), Diagnostic> {
             _ => {}
         }
     }
-    Ok(())
+    Ok(kind)
 }
 
-/// The file is no sound component.
+/// The file is neither a sound component nor a sound module.
 pub(crate) fn malformed(why: &str) -> Diagnostic {
-    Diagnostic::error("PLG011", format!("this is no sound WebAssembly component: {why}"))
+    Diagnostic::error("PLG011", format!("this is no sound WebAssembly plugin: {why}"))
 }

@@ -7,6 +7,7 @@ use wasmtime::component::Resource;
 
 use crate::bindings::octet::plugin::host;
 use crate::bindings::octet::plugin::types::{self, Origin};
+use crate::edits::op_location;
 use crate::limits::{Exceeded, Limits, Meter};
 
 /// Most bytes of a constant that one call copies.
@@ -58,13 +59,6 @@ impl Scene {
         diagnostic.help = said.help;
         diagnostic
     }
-}
-
-/// Index in execution order and mnemonic of an operation, if there is such a one.
-pub(crate) fn op_location(graph: &Graph, op: u32) -> Option<(usize, String)> {
-    let id = OpId::from_index(op as usize);
-    let index = graph.ops().position(|(other, _)| other == id)?;
-    Some((index, graph.get_op(id)?.op().mnemonic().to_owned()))
 }
 
 impl State {

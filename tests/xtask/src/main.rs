@@ -127,8 +127,15 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
-    /// Run the example plugins and attack the sandbox, with the WebAssembly engine
-    Plugins,
+    /// Run the example plugins and attack the sandbox, with the WebAssembly engine; then measure what plugins cost, in a release build
+    Plugins {
+        /// Only measure
+        #[arg(long)]
+        table: bool,
+        /// Write docs/generated/plugins.md
+        #[arg(long)]
+        write: bool,
+    },
     /// Run every fuzz target
     Fuzz {
         /// Seconds for each target
@@ -159,7 +166,7 @@ fn main() -> ExitCode {
             onnx::onnx(flags.into_iter().filter(|(_, on)| *on).map(|(flag, _)| flag), only.as_deref())
         }
         Task::Fuzz { seconds, target } => fuzz::fuzz(seconds, target.as_deref()),
-        Task::Plugins => plugins::plugins(),
+        Task::Plugins { table, write } => if table { Ok(()) } else { plugins::plugins(true) }.and_then(|()| plugins::measure(write)),
         Task::Tidy => checks::all(),
     };
     match result {

@@ -12,6 +12,8 @@ use crate::run::Outcome;
 pub(crate) struct Cost {
     /// Seconds from before it was started until it had ended.
     pub(crate) seconds: f64,
+    /// Seconds of processor time, of all its threads: what counts where a machine does other things besides.
+    pub(crate) cpu_seconds: f64,
     /// Its peak resident set in MiB, from the kernel's account of it (`wait4`).
     pub(crate) peak_mib: f64,
 }
@@ -30,7 +32,9 @@ pub(crate) fn watched(command: &mut Command) -> Outcome<(Cost, bool)> {
     let child = command.spawn().map_err(|e| format!("{told}: {e}"))?;
     let ended = child.wait4().map_err(|e| format!("{told}: {e}"))?;
     let seconds = start.elapsed().as_secs_f64();
-    Ok((Cost { seconds, peak_mib: ended.rusage.maxrss as f64 / f64::from(1 << 20) }, ended.status.success()))
+    let cpu_seconds = (ended.rusage.utime + ended.rusage.stime).as_secs_f64();
+    let peak_mib = ended.rusage.maxrss as f64 / f64::from(1 << 20);
+    Ok((Cost { seconds, cpu_seconds, peak_mib }, ended.status.success()))
 }
 
 /// The middle value; of an even number, the mean of the middle two.

@@ -1,4 +1,5 @@
-//! The `octet` command as users have it: the release build, started with the arguments that they would type.
+//! The `octet` command as users have it: the release build, started with the arguments that they would type. Only the WebAssembly engine is left out, which
+//! takes minutes to build and has no part in what is measured; the step `plugins` builds it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,9 +9,12 @@ use octet_peers::workspace_root;
 use crate::run::{Outcome, cargo, command, run};
 use crate::zoo::Network;
 
+/// Leaves out what is on by default in the binary: the WebAssembly engine.
+pub(crate) const LIGHT: &str = "--no-default-features";
+
 /// Builds a release binary of a package and gives its path.
 pub(crate) fn build(package: &str) -> Outcome<PathBuf> {
-    run(&mut cargo(&["build", "--quiet", "--release", "--package", package, "--bin", package]))?;
+    run(&mut cargo(&["build", "--quiet", "--release", LIGHT, "--package", package, "--bin", package]))?;
     Ok(target().join("release").join(package))
 }
 

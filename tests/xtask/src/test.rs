@@ -6,6 +6,7 @@ use std::time::Instant;
 use octet_peers::{environment_folder, zoo};
 
 use crate::run::{Outcome, cargo, command, output, run, succeeds};
+use crate::octet::LIGHT;
 use crate::{bench, checks, fuzz, octet, onnx, plugins, schema, setup, table, wasm};
 
 /// What a step came to.
@@ -79,12 +80,12 @@ fn steps(full: bool) -> Vec<Step> {
         step("edges", || checks::edges::check().into()),
         step("licences", || checks::licences::check().into()),
         step("schema", || schema::schema(true).into()),
-        step("clippy", || run(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])).into()),
-        step("doc tests", || run(&mut cargo(&["test", "--quiet", "--workspace", "--doc"])).into()),
+        step("clippy", || run(&mut cargo(&["clippy", "--quiet", "--workspace", LIGHT, "--all-targets", "--", "-D", "warnings"])).into()),
+        step("doc tests", || run(&mut cargo(&["test", "--quiet", "--workspace", LIGHT, "--doc"])).into()),
         step("tests", move || tests(full).into()),
-        step("plugins", || plugins::plugins().into()),
+        step("plugins", move || plugins::plugins(full).into()),
         step("onnx", || onnx::onnx(["--edge", "--no-litert"].into_iter(), None).into()),
-        step("docs", || run(cargo(&["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings")).into()),
+        step("docs", || run(cargo(&["doc", "--quiet", "--workspace", LIGHT, "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings")).into()),
         step("wasm32", wasm32),
     ];
     if full {
@@ -105,7 +106,7 @@ fn tests(full: bool) -> Outcome {
         println!("skipped: the tests named zoo_*, because there is no model zoo (../shared/zoo, or $OCTET_ZOO)");
     }
     let mut command = if succeeds(&mut cargo(&["nextest", "--version"])) {
-        let mut nextest = cargo(&["nextest", "run", "--workspace", "--no-fail-fast", "--hide-progress-bar"]);
+        let mut nextest = cargo(&["nextest", "run", "--workspace", LIGHT, "--no-fail-fast", "--hide-progress-bar"]);
         nextest.args(["--status-level", "slow"]);
         nextest.args(["--run-ignored", if full { "all" } else { "default" }]);
         if !zoo {
@@ -113,7 +114,7 @@ fn tests(full: bool) -> Outcome {
         }
         nextest
     } else {
-        let mut plain = cargo(&["test", "--quiet", "--workspace", "--no-fail-fast", "--all-targets", "--"]);
+        let mut plain = cargo(&["test", "--quiet", "--workspace", LIGHT, "--no-fail-fast", "--all-targets", "--"]);
         if full {
             plain.arg("--include-ignored");
         }
@@ -126,7 +127,7 @@ fn tests(full: bool) -> Outcome {
         command.env("OCTET_FULL", "1");
     }
     // The tests of the command start the binary that users start, not the harness that tests make of it.
-    run(&mut cargo(&["build", "--quiet", "--package", "octet", "--bin", "octet"]))?;
+    run(&mut cargo(&["build", "--quiet", LIGHT, "--package", "octet", "--bin", "octet"]))?;
     run(command.env("OCTET_PEERS", environment_folder()).env("OCTET_BIN", octet::target().join("debug/octet")))
 }
 

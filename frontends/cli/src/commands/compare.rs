@@ -10,6 +10,7 @@ use octet_ir::{Diagnostic, Diagnostics, ElementType, EntityId, GraphId, Module, 
 use octet_plugin::SampleStream;
 use serde_json::{Value, json};
 
+use super::plugin::Plugins;
 use crate::args::{Data, Importing};
 use crate::driver::{Comparison, Difference, Feeder, Plan, argmax, for_each_sample, numbers, real};
 use crate::exit::{Exit, Failure};
@@ -52,6 +53,8 @@ pub(crate) struct Arguments {
     /// Threads; results do not depend on it [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    #[command(flatten)]
+    plugins: Plugins,
 }
 
 /// A model ready to run over its data.
@@ -70,6 +73,7 @@ struct Sample {
 }
 
 pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
+    arguments.plugins.install(terminal)?;
     // The choices are for whichever of the two files leaves them open.
     let load = |path: &PathBuf| super::load(path, &arguments.importing.for_model(path), terminal);
     let (a, b) = (load(&arguments.a)?, load(&arguments.b)?);

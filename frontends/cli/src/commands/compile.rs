@@ -219,7 +219,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
     let destination = if folder { Destination::folder(&arguments.output)? } else { Destination::new(&arguments.output)? };
     let report = arguments.report.as_ref().map(Destination::new).transpose()?;
     let module = super::load(&arguments.model, &arguments.importing, terminal)?;
-    let mut compiler = Compiler::new().loaded(arguments.plugins.passes()?);
+    let mut compiler = Compiler::new().loaded(arguments.plugins.install(terminal)?);
     let accelerated = target == ACCELERATOR;
     if accelerated {
         compiler = compiler.accelerator(ACCELERATOR);

@@ -43,13 +43,16 @@ enum What {
 
 pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
     let (titles, rows): (&[&str], Vec<Vec<String>>) = match arguments.what {
-        What::Passes => (&["name", "summary", "from"], entries::<PassEntry>()?),
-        What::Frontends => (&["name", "summary", "from"], entries::<FrontendEntry>()?),
-        What::Backends => (&["name", "summary", "from"], entries::<BackendEntry>()?),
-        What::Kernels => (&["name", "summary", "from"], entries::<KernelEntry>()?),
+        What::Passes => (&["name", "summary", "from"], entries::<PassEntry>(arguments.plugins.install(terminal)?)?),
+        What::Frontends => (&["name", "summary", "from"], entries::<FrontendEntry>(&[])?),
+        What::Backends => (&["name", "summary", "from"], entries::<BackendEntry>(&[])?),
+        What::Kernels => {
+            arguments.plugins.install(terminal)?;
+            (&["name", "summary", "from"], entries::<KernelEntry>(&[])?)
+        }
         What::Ops => (&["name", "operands"], ops()),
         What::Targets => (&["name", "title", "source"], targets()),
-        What::Plugins => (&["name", "version", "kind", "origin", "interface"], plugins(&arguments.plugins)?),
+        What::Plugins => (&["name", "version", "kind", "origin", "interface"], plugins(&arguments.plugins, terminal)?),
     };
     if arguments.json {
         let object = |row: &Vec<String>| Value::Object(titles.iter().zip(row).map(|(k, v)| ((*k).to_owned(), json!(v))).collect());
@@ -62,8 +65,8 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
     Ok(Exit::Success)
 }
 
-fn entries<E: Entry>() -> Result<Vec<Vec<String>>, Failure> {
-    let registry = Registry::<E>::collect()?;
+fn entries<E: Entry>(loaded: &[&'static E]) -> Result<Vec<Vec<String>>, Failure> {
+    let registry = Registry::<E>::collect_with(loaded)?;
     Ok(registry.iter().map(|e| vec![e.name().to_owned(), e.summary().to_owned(), e.origin().to_owned()]).collect())
 }
 
@@ -89,7 +92,7 @@ fn targets() -> Vec<Vec<String>> {
     octet_targets::profiles().iter().map(|p| vec![p.name.clone(), p.title.clone(), p.source.clone()]).collect()
 }
 
-fn plugins(loaded: &Plugins) -> Result<Vec<Vec<String>>, Failure> {
+fn plugins(loaded: &Plugins, terminal: &Terminal) -> Result<Vec<Vec<String>>, Failure> {
     fn add<E: Entry>(rows: &mut Vec<Vec<String>>) -> Result<(), Failure> {
         for entry in Registry::<E>::collect()?.iter() {
             let (origin, version) = entry.origin().rsplit_once(' ').unwrap_or((entry.origin(), ""));
@@ -102,6 +105,6 @@ fn plugins(loaded: &Plugins) -> Result<Vec<Vec<String>>, Failure> {
     add::<FrontendEntry>(&mut rows)?;
     add::<BackendEntry>(&mut rows)?;
     add::<KernelEntry>(&mut rows)?;
-    rows.extend(loaded.rows()?);
+    rows.extend(loaded.rows(terminal)?);
     Ok(rows)
 }

@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
     let destination = arguments.output.as_ref().map(Destination::new).transpose()?;
     let module = super::load(&arguments.model, &arguments.importing, terminal)?;
-    let mut compiler = Compiler::new().pipeline(arguments.pipeline.clone()).loaded(arguments.plugins.passes()?);
+    let mut compiler = Compiler::new().pipeline(arguments.pipeline.clone()).loaded(arguments.plugins.install(terminal)?);
     compiler = arguments.data.data.iter().fold(compiler, Compiler::data);
     compiler = arguments.data.preprocess.preprocess.iter().cloned().fold(compiler, Compiler::preprocess);
     compiler = arguments.passes.apply(compiler);

@@ -1,9 +1,13 @@
-//! `octet plugin`: help for those who write WebAssembly plugins. And `--plugin`, for all commands that run passes.
+//! `octet plugin`: help for those who write WebAssembly plugins. And `--plugin`, for all commands that run passes or models.
+
+#[cfg(feature = "wasm-plugins")]
+mod loading;
+#[cfg(feature = "wasm-plugins")]
+mod project;
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
-use octet_plugin::PassEntry;
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::exit::{Exit, Failure};
 use crate::terminal::Terminal;
@@ -12,7 +16,7 @@ use crate::terminal::Terminal;
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Plugins")]
 pub(crate) struct Plugins {
-    /// A WebAssembly plugin, whose pass pipelines may then name. May be given again
+    /// A WebAssembly plugin: a pass, which pipelines may then name, or the kernel of a custom operation. May be given again
     #[arg(long = "plugin", value_name = "FILE.wasm")]
     files: Vec<PathBuf>,
     /// A limit of plugins, such as fuel=1000000, memory=16777216 (bytes) or time=500 (ms). May be given again
@@ -29,12 +33,18 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Write a working pass in C, with what it takes to build it
+    /// Write a working plugin, with what it takes to build it
     New {
         /// The folder to make
         folder: PathBuf,
+        /// What the plugin does
+        #[arg(long, value_enum, default_value = "pass")]
+        kind: Kind,
+        /// The language to write it in
+        #[arg(long, value_enum, default_value = "c")]
+        lang: Language,
     },
-    /// Make a plugin of a core module, as compilers for C write them
+    /// Make a pass of a core module, as compilers for C and AssemblyScript write them
     Pack {
         /// The core module
         module: PathBuf,
@@ -42,7 +52,7 @@ enum What {
         #[arg(short, long, value_name = "OUT.wasm")]
         output: PathBuf,
     },
-    /// Load a plugin and say what it is
+    /// Load a plugin and say what it is, what it exports and needs, and which limits it fits
     Check {
         /// The plugin
         file: PathBuf,
@@ -52,110 +62,33 @@ enum What {
     },
 }
 
-#[cfg(feature = "wasm-plugins")]
-mod loading {
-    use std::path::{Path, PathBuf};
+/// What a new plugin does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Rewrites graphs
+    Pass,
+    /// Computes a custom operation
+    Kernel,
+}
 
-    use octet_ir::Diagnostic;
-    use octet_plugin_host::{INTERFACE, Limits, Plugin, WIT, load, pack};
-
-    use super::{Exit, Failure, PassEntry, Plugins, Terminal, What};
-    use crate::driver::Destination;
-    use crate::table::Table;
-
-    impl Plugins {
-        /// Loads the plugins.
-        pub(crate) fn load(&self) -> Result<Vec<Plugin>, Failure> {
-            let limits = limits(&self.limits)?;
-            self.files.iter().map(|file| load(file, &limits).map_err(Failure::from)).collect()
-        }
-
-        /// Loads the plugins, for pipelines.
-        pub(crate) fn passes(&self) -> Result<&'static [&'static PassEntry], Failure> {
-            // Loaded plugins stay until the program ends.
-            Ok(Vec::leak(self.load()?.into_iter().map(|plugin| plugin.entry).collect()))
-        }
-
-        /// A row of `octet list plugins` for each.
-        pub(crate) fn rows(&self) -> Result<Vec<Vec<String>>, Failure> {
-            let row = |p: Plugin| vec![p.entry.name.to_owned(), p.version, "pass".into(), p.file, INTERFACE.into()];
-            Ok(self.load()?.into_iter().map(row).collect())
-        }
-    }
-
-    fn limits(texts: &[String]) -> Result<Limits, Failure> {
-        let mut limits = Limits::default();
-        for text in texts {
-            let pair = text.split_once('=').and_then(|(name, value)| Some((name, value.parse().ok()?)));
-            if !pair.is_some_and(|(name, value)| limits.set(name, value)) {
-                let known: Vec<&str> = Limits::NAMES.iter().map(|(name, _)| *name).collect();
-                return Err(Failure::usage(
-                    Diagnostic::error("CLI002", format!("'{text}' is no limit of plugins"))
-                        .with_note(format!("limits: {}, each NAME=NUMBER", known.join(", "))),
-                ));
-            }
-        }
-        Ok(limits)
-    }
-
-    pub(super) fn run(what: &What, terminal: &Terminal) -> Result<Exit, Failure> {
-        match what {
-            What::New { folder } => begin(folder, terminal),
-            What::Pack { module, output } => {
-                let unreadable =
-                    |e| Diagnostic::error("PLG010", format!("cannot read the module: {e}")).in_file(module.display().to_string());
-                let core = std::fs::read(module).map_err(unreadable)?;
-                let component = pack(&core).map_err(|d| d.in_file(module.display().to_string()))?;
-                Destination::new(output)?.write(&component)?;
-                terminal.line(&format!("{} -> {} ({} bytes)", module.display(), output.display(), component.len()));
-                Ok(Exit::Success)
-            }
-            What::Check { file, limits: texts } => {
-                let limits = limits(texts)?;
-                let plugin = load(file, &limits)?;
-                let mut table = Table::new(&["property", "value"]);
-                let rows = [
-                    ("name", plugin.entry.name.to_owned()),
-                    ("version", plugin.version),
-                    ("kind", "pass".into()),
-                    ("summary", plugin.entry.summary.to_owned()),
-                    ("interface", INTERFACE.into()),
-                    ("fuel to describe itself", plugin.fuel.to_string()),
-                ];
-                rows.into_iter().for_each(|(name, value)| table.row([name.to_owned(), value]));
-                terminal.print(&table.text(0))?;
-                Ok(Exit::Success)
-            }
-        }
-    }
-
-    /// The files of the example, which is tested as it stands.
-    const PROJECT: &[(&str, &str)] = &[
-        ("octet_plugin.h", include_str!("../../../../plugins/examples/c-pass/octet_plugin.h")),
-        ("pass.c", include_str!("../../../../plugins/examples/c-pass/log_softmax.c")),
-        ("build.sh", include_str!("../../../../plugins/examples/c-pass/build.sh")),
-        ("plugin.wit", WIT),
-    ];
-
-    fn begin(folder: &Path, terminal: &Terminal) -> Result<Exit, Failure> {
-        let cannot = |path: PathBuf, e: std::io::Error| {
-            Diagnostic::error("CLI010", format!("cannot write: {e}")).in_file(path.display().to_string())
-        };
-        std::fs::create_dir(folder).map_err(|e| cannot(folder.to_owned(), e))?;
-        for (name, text) in PROJECT {
-            let path = folder.join(name);
-            std::fs::write(&path, text).map_err(|e| cannot(path, e))?;
-        }
-        terminal.line(&format!("sh {0}/build.sh makes {0}/pass.wasm; octet plugin check looks at it", folder.display()));
-        Ok(Exit::Success)
-    }
+/// What a new plugin is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Language {
+    /// C, for clang and lld
+    C,
+    /// Rust, for the target wasm32-unknown-unknown
+    Rust,
+    /// AssemblyScript, for its compiler from npm
+    #[value(name = "assemblyscript")]
+    AssemblyScript,
 }
 
 #[cfg(not(feature = "wasm-plugins"))]
 mod loading {
     use octet_ir::Diagnostic;
+    use octet_plugin::PassEntry;
 
-    use super::{Exit, Failure, PassEntry, Plugins, Terminal, What};
+    use super::{Exit, Failure, Plugins, Terminal, What};
 
     fn missing() -> Failure {
         Failure::usage(
@@ -166,13 +99,13 @@ mod loading {
 
     impl Plugins {
         /// No passes, or an error when some are asked for.
-        pub(crate) fn passes(&self) -> Result<&'static [&'static PassEntry], Failure> {
+        pub(crate) fn install(&self, _: &Terminal) -> Result<&'static [&'static PassEntry], Failure> {
             if self.files.is_empty() && self.limits.is_empty() { Ok(&[]) } else { Err(missing()) }
         }
 
         /// No rows.
-        pub(crate) fn rows(&self) -> Result<Vec<Vec<String>>, Failure> {
-            self.passes().map(|_| Vec::new())
+        pub(crate) fn rows(&self, terminal: &Terminal) -> Result<Vec<Vec<String>>, Failure> {
+            self.install(terminal).map(|_| Vec::new())
         }
     }
 

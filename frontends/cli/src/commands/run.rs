@@ -8,6 +8,7 @@ use octet_eval::{Event, Interpreter, Options};
 use octet_ir::{Diagnostic, Diagnostics, EntityId, GraphId, Module, Type, ValueDef, ValueId};
 use octet_plugin::{SampleStream, Tensor};
 
+use super::plugin::Plugins;
 use crate::args::{Importing, Preprocessing};
 use crate::driver::{Destination, Feeder, Plan, dequantized, for_each_sample, numbers};
 use crate::exit::{Exit, Failure};
@@ -48,6 +49,8 @@ pub(crate) struct Arguments {
     /// Threads; results do not depend on it [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    #[command(flatten)]
+    plugins: Plugins,
 }
 
 /// One output with its values for each sample.
@@ -59,6 +62,7 @@ struct Collected {
 
 pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
     let destination = arguments.output.as_ref().map(Destination::new).transpose()?;
+    arguments.plugins.install(terminal)?;
     let module = super::load(&arguments.model, &arguments.importing, terminal)?;
     let signature = match &arguments.signature {
         Some(key) => Some(module.signatures.iter().find(|s| s.key == *key).ok_or_else(|| no_signature(&module, key))?),

@@ -2,7 +2,7 @@
 
 use octet_ir::ops::Custom;
 use octet_ir::{Diagnostic, Type};
-use octet_plugin::Tensor;
+use octet_plugin::{KernelCall, Tensor};
 
 use crate::kernel::{PrepareCx, Prepared, fallible_kernel};
 
@@ -24,7 +24,7 @@ pub(super) fn prepare(kernel: &'static dyn octet_plugin::Kernel, op: &Custom, cx
             })
             .collect();
         let operands: Vec<Option<&Tensor>> = tensors.iter().map(Option::as_ref).collect();
-        let given = kernel.run(&operands, &options)?;
+        let given = kernel.compute(&KernelCall { operands: &operands, operand_types: &types, results: &results, options: &options })?;
         if given.len() != results.len() {
             let message = format!("the kernel of '{name}' gave {} results, expected {}", given.len(), results.len());
             return Err(Diagnostic::error("EVL009", message));

@@ -110,7 +110,16 @@ pub(super) fn infer(
     if let Op::Custom(op) = operation.op() {
         let types: Vec<Option<Type>> = operands.iter().map(|ty| ty.cloned()).collect();
         let kernel = program.kernels.get(&op.name).map_err(|_| no_custom_kernel(&op.name))?.kernel;
-        return kernel.infer(&types, &op.options.0).map(Some);
+        let inferred = kernel.infer(&types, &op.options.0)?;
+        let agree = inferred.len() == declared.len() && inferred.iter().zip(&declared).all(|(a, b)| a.elem == b.elem);
+        if !agree {
+            let list = |types: &[Type]| types.iter().map(Type::to_string).collect::<Vec<_>>().join(", ");
+            let message =
+                format!("the results of '{}' are declared ({}), its kernel computes ({})", op.name, list(&declared), list(&inferred));
+            return Err(Diagnostic::error("EVL002", message));
+        }
+        // Quantization is what the model declares.
+        return Ok(Some(declared.into_iter().zip(inferred).map(|(ty, found)| ty.with_shape(found.shape)).collect()));
     }
     let cx = InferCx::new(operands, &declared, declared.len(), values);
     let inferred = match operation.op().infer(&cx) {
@@ -139,7 +148,7 @@ pub(super) fn infer(
 /// The refusal of a custom op that nobody registered a kernel for.
 pub(super) fn no_custom_kernel(name: &str) -> Diagnostic {
     Diagnostic::error("EVL004", format!("no kernel is registered for the custom op '{name}'"))
-        .with_help("link a crate that registers one with register_kernel!")
+        .with_help("give --plugin with a kernel for it, or link a crate that registers one with register_kernel!")
 }
 
 /// Numbers that a small operand holds.

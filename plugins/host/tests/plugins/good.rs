@@ -1,79 +1,11 @@
-//! Plugins that do what they should: the pass in C, built by its own instructions, and answers made by hand.
+//! Passes that do what they should: answers made by hand.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
 use octet_ir::text;
-use octet_plugin_host::{Limits, load_bytes, pack};
 
 use crate::guest::{Guest, Memory, Ref, replace};
 use crate::{load, read, run};
-
-fn example() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/c-pass")
-}
-
-/// A linker for WebAssembly: `wasm-ld` of the system, or the one that comes with Rust.
-fn linker() -> Vec<String> {
-    let version = Command::new("wasm-ld").arg("--version").output();
-    if version.is_ok_and(|v| v.status.success()) {
-        return vec!["wasm-ld".into()];
-    }
-    let rustup = Command::new("rustup").args(["show", "home"]).output().expect("wasm-ld (apt install lld) or rustup");
-    let home = PathBuf::from(String::from_utf8(rustup.stdout).expect("a path").trim());
-    let toolchains = std::fs::read_dir(home.join("toolchains")).expect("toolchains").filter_map(Result::ok);
-    let hosts = toolchains.filter_map(|t| std::fs::read_dir(t.path().join("lib/rustlib")).ok()).flatten().filter_map(Result::ok);
-    let found = hosts.map(|h| h.path().join("bin/rust-lld")).find(|l| l.is_file()).expect("wasm-ld (apt install lld) or rust-lld");
-    vec![found.display().to_string(), "-flavor".into(), "wasm".into()]
-}
-
-/// What `build.sh` does, its last step without the command.
-fn built() -> Vec<u8> {
-    let folder = std::env::temp_dir().join(format!("octet-c-pass-{}-{:?}", std::process::id(), std::thread::current().id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    for file in ["octet_plugin.h", "log_softmax.c", "build.sh"] {
-        std::fs::copy(example().join(file), folder.join(file)).expect("copies");
-    }
-    // The module is kept instead of what the command would make of it.
-    let keep = folder.join("octet");
-    std::fs::write(&keep, "#!/bin/sh\ncp \"$3\" \"$5\"\n").expect("writes");
-    let build = Command::new("sh")
-        .arg(folder.join("build.sh"))
-        .env("LD", linker().join(" "))
-        .env("OCTET", format!("sh {}", keep.display()))
-        .output()
-        .expect("sh");
-    assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
-    let core = std::fs::read(folder.join("pass.wasm")).expect("the module");
-    std::fs::remove_dir_all(&folder).expect("removes");
-    pack(&core).unwrap_or_else(|e| panic!("{e}"))
-}
-
-/// Each case's first line is its pipeline; its snapshot stands beside it.
-#[test]
-fn the_c_pass_runs_like_a_built_in_one() {
-    let plugin = load_bytes(&built(), "pass.wasm", &Limits::default()).expect("loads");
-    assert_eq!((plugin.entry.name, plugin.version.as_str()), ("fuse-log-softmax", "1.0.0"));
-    let folder = example().join("cases");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder).expect("cases").map(|f| f.expect("an entry").path()).collect();
-    files.retain(|f| f.extension().is_some_and(|e| e == "ir"));
-    files.sort();
-    assert_eq!(files.len(), 3);
-    for file in files {
-        let source = std::fs::read_to_string(&file).expect("a case");
-        let pipeline = source.lines().next().and_then(|l| l.strip_prefix("// run: ")).expect("the first line names the pipeline");
-        let shown = match run(&plugin, pipeline, &read(&source)) {
-            Ok((module, _)) => text::print(&module).text,
-            Err(found) => found.to_string(),
-        };
-        let expected = file.with_extension("expected");
-        if std::env::var_os("OCTET_UPDATE").is_some() {
-            std::fs::write(&expected, &shown).expect("writes");
-        }
-        assert_eq!(std::fs::read_to_string(&expected).unwrap_or_default(), shown, "{}", file.display());
-    }
-}
 
 #[test]
 fn edits_by_hand_become_one_patch() {

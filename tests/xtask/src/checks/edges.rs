@@ -139,7 +139,7 @@ const RULES: &[Rule] = &[
     Rule {
         name: "octet-plugin-host",
         rooms: &["octet-ir", "octet-plugin"],
-        libraries: Some(&["wasmparser", "wasmtime", "wit-component", "wit-parser"]),
+        libraries: Some(&["sha2", "wasm-encoder", "wasmparser", "wasmtime", "wit-component", "wit-parser"]),
         reason: "the sandbox sees graphs and the registries, and no file format of models",
     },
     Rule {
@@ -206,7 +206,7 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ("wasmtime", &["octet-plugin-host"], "one crate sees the WebAssembly engine"),
     ("flatbuffers", &["octet-tflite-schema", "octet-frontend-tflite", "octet-backend-tflite", "octet-edgetpu"], "one codec a room"),
     ("prost", &["octet-frontend-onnx"], "one codec a room"),
-    ("wasm-encoder", &["octet-backend-wasm"], "one codec a room"),
+    ("wasm-encoder", &["octet-backend-wasm", "octet-plugin-host"], "one codec a room; and plugins get the names of their interface"),
 ];
 
 /// Finds edges that no rule allows.

@@ -143,7 +143,7 @@ pub(crate) fn mcu(names: &[String], write: bool) -> Outcome {
     debian(&packages, &["arm-none-eabi-gcc", "qemu-system-arm", "qemu-system-riscv32", "riscv64-unknown-elf-gcc", "avr-gcc"])?;
     let peers = Peers::find()?;
     // Only text comes out of the compiler here, and no time is measured: any build of it will do.
-    run(&mut cargo(&["build", "--quiet", "--package", "octet", "--bin", "octet"]))?;
+    run(&mut cargo(&["build", "--quiet", crate::octet::LIGHT, "--package", "octet", "--bin", "octet"]))?;
     let octet = crate::octet::target().join("debug/octet");
     let networks = networks(&zoo, names)?;
     let mut judged = Vec::new();

@@ -1,16 +1,22 @@
 //! Edits of a plugin become one patch, or a diagnostic that says which edit is wrong. Nothing is believed: every id, type, attribute and order is
 //! checked, here or by the patch or by the verifier.
 
+#[cfg(any(test, feature = "trial"))]
+pub mod trial;
+mod types;
+
 use octet_ir::{Constant, Diagnostic, EntityId, Graph, Loc, Op, OpId, Patch, SourceLocation, Type, ValueId, text};
 
-use crate::bindings::octet::plugin::types::{Edit, NewValue, TypeRef, ValueRef};
-use crate::view::op_location;
+pub use types::{Edit, NewConstant, NewOp, NewValue, OpChange, OperandChange, Replacement, TypeRef, ValueRef};
 
 /// Values whose names one new value may take over: uniting names compares each with each.
 const NAMES: usize = 64;
 
 /// The patch that makes these edits.
-pub(crate) fn patch(graph: &Graph, edits: Vec<Edit>) -> Result<Patch, Diagnostic> {
+///
+/// # Errors
+/// `PLG020` says which edit is wrong, and why.
+pub fn patch(graph: &Graph, edits: Vec<Edit>) -> Result<Patch, Diagnostic> {
     let mut builder = Builder { graph, patch: Patch::at_end(graph), made: Vec::new() };
     for (index, edit) in edits.into_iter().enumerate() {
         let about = subject(&edit);
@@ -21,6 +27,13 @@ pub(crate) fn patch(graph: &Graph, edits: Vec<Edit>) -> Result<Patch, Diagnostic
         })?;
     }
     Ok(builder.patch)
+}
+
+/// Index in execution order and mnemonic of an operation, if there is such a one.
+pub(crate) fn op_location(graph: &Graph, op: u32) -> Option<(usize, String)> {
+    let id = OpId::from_index(op as usize);
+    let index = graph.ops().position(|(other, _)| other == id)?;
+    Some((index, graph.get_op(id)?.op().mnemonic().to_owned()))
 }
 
 /// The operation that an edit names.
@@ -129,134 +142,4 @@ fn operation(mnemonic: &str, attributes: &str) -> Result<Op, String> {
 /// The beginning of a text, for messages.
 fn clip(text: &str) -> String {
     if text.chars().count() <= 80 { text.to_owned() } else { text.chars().take(77).chain("...".chars()).collect() }
-}
-
-#[cfg(test)]
-mod tests {
-    //! Random edit lists: whatever they say, nothing panics, and what the verifier accepts the text form can carry.
-
-    use octet_ir::{GraphId, Module, text, verify};
-
-    use super::patch;
-    use crate::bindings::octet::plugin::types::{
-        Edit, NewConstant, NewOp, NewValue, OpChange, OperandChange, Replacement, TypeRef, ValueRef,
-    };
-
-    const MODEL: &str = "octet.ir 1
-graph @main(%0: 1x4 f32, %1: 1x4 f32) {
-  %2 = add(%0, %1) : 1x4 f32
-  %3 = tanh(%2) : 1x4 f32
-  %4 = const [1.0, 2.0, 3.0, 4.0] : 4 f32
-  %5 = mul(%3, %4) : 1x4 f32
-  %6 = variable : 1x4 f32
-  %7 = abs(%6) : 1x4 f32
-  %10 = const [1] : i32
-  %8, %9 = split(%10, %5) {num_splits = 2} : 1x2 f32, 1x2 f32
-  return %7, %9, %3
-}
-";
-
-    /// SplitMix64.
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, n: u32) -> u32 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            u32::try_from((z ^ (z >> 31)) % u64::from(n)).expect("below n")
-        }
-
-        fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
-            of[self.below(u32::try_from(of.len()).expect("few")) as usize]
-        }
-
-        fn value(&mut self) -> ValueRef {
-            if self.below(3) == 0 { ValueRef::New(self.below(4)) } else { ValueRef::Old(self.below(12)) }
-        }
-
-        fn new_value(&mut self) -> NewValue {
-            let ty = match self.below(4) {
-                0 => TypeRef::Text(
-                    self.pick(&["1x4 f32", "4 f32", "1x2 f32", "i32", "* f32", "?:1x4 f32", "1x4 !q<i8, 0.5:-3>", "4 i8"]).into(),
-                ),
-                _ => TypeRef::SameAs(self.below(11)),
-            };
-            NewValue { ty, stands_for: (0..self.below(3)).map(|_| self.below(11)).collect() }
-        }
-
-        fn operation(&mut self) -> (String, String) {
-            let name = self.pick(&[
-                "abs",
-                "neg",
-                "tanh",
-                "add",
-                "mul",
-                "split",
-                "reshape",
-                "custom",
-                "opaque",
-                "concatenation",
-                "svdf",
-                "if",
-                "quantize",
-            ]);
-            (name.into(), self.pick(&["", "", "", "{}", "{activation = relu}", "{axis = 1}", "{num_splits = 2}", "{name = \"x\"}"]).into())
-        }
-
-        fn edit(&mut self) -> Edit {
-            match self.below(7) {
-                0 => {
-                    let value = self.new_value();
-                    let length = [0, 1, 4, 8, 16][self.below(5) as usize];
-                    Edit::Constant(NewConstant { value, bytes: vec![1; length] })
-                }
-                1 | 2 => {
-                    let (mnemonic, attributes) = self.operation();
-                    let operands = (0..self.below(4)).map(|_| (self.below(8) > 0).then(|| self.value())).collect();
-                    let results = (0..self.below(3)).map(|_| self.new_value()).collect();
-                    Edit::Op(NewOp { before: self.below(6), mnemonic, attributes, operands, results })
-                }
-                3 => Edit::Replace(Replacement { old: self.below(12), new: self.value() }),
-                4 => {
-                    let value = (self.below(6) > 0).then(|| self.value());
-                    Edit::SetOperand(OperandChange { op: self.below(6), operand: self.below(3), value })
-                }
-                5 => {
-                    let (mnemonic, attributes) = self.operation();
-                    Edit::SetOp(OpChange { op: self.below(6), mnemonic, attributes })
-                }
-                _ => Edit::Erase(self.below(6)),
-            }
-        }
-    }
-
-    #[test]
-    fn random_edits_break_nothing() {
-        let module: Module = text::parse(MODEL, &Default::default()).unwrap_or_else(|e| panic!("{e}"));
-        verify::verify(&module).unwrap_or_else(|e| panic!("{e}"));
-        let rounds = std::env::var("OCTET_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(30_000u64);
-        let (mut fit, mut sound) = (0, 0);
-        for seed in 0..rounds {
-            let mut random = Random(seed);
-            let edits: Vec<Edit> = (0..=random.below(5)).map(|_| random.edit()).collect();
-            let Ok(patch) = patch(module.main(), edits) else { continue };
-            let mut after = module.clone();
-            if patch.apply(&mut after, GraphId::MAIN).is_err() {
-                assert_eq!(after, module, "seed {seed}: a refused patch left a trace");
-                continue;
-            }
-            fit += 1;
-            if verify::verify(&after).is_ok() {
-                sound += 1;
-                let printed = text::print(&after);
-                let again = text::parse(&printed.text, &printed.blobs).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{}", printed.text));
-                assert_eq!(text::print(&again).text, printed.text, "seed {seed}");
-                after.compact();
-                verify::verify(&after).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-            }
-        }
-        assert!(fit > rounds / 50 && sound > rounds / 200, "{fit} of {rounds} patches fit, {sound} are sound: the test tests little");
-    }
 }

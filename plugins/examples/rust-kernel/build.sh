@@ -1,0 +1,6 @@
+#!/bin/sh
+# Builds the kernel: rustup target add wasm32-unknown-unknown.
+set -e
+cd "$(dirname "$0")"
+cargo build --quiet --release --target wasm32-unknown-unknown --target-dir "${CARGO_TARGET_DIR:-target}"
+cp "${CARGO_TARGET_DIR:-target}/wasm32-unknown-unknown/release/acme_kernel.wasm" kernel.wasm

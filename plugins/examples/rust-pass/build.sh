@@ -1,0 +1,6 @@
+#!/bin/sh
+# Builds the pass: rustup target add wasm32-unknown-unknown; then octet makes a plugin of the module. OCTET names another command.
+set -e
+cd "$(dirname "$0")"
+cargo build --quiet --release --target wasm32-unknown-unknown --target-dir "${CARGO_TARGET_DIR:-target}"
+${OCTET:-octet} plugin pack "${CARGO_TARGET_DIR:-target}/wasm32-unknown-unknown/release/acme_wasm_pass.wasm" -o pass.wasm
