@@ -175,5 +175,5 @@ fn check_says_what_a_plugin_is() {
     for wanted in ["AcmeSquaredRelu", "octet.kernel 1", "nothing", "octet_kernel_run"] {
         assert!(shown.contains(wanted), "{wanted}:\n{shown}");
     }
-    assert!(!place.octet(&["plugin", "check", PASS, "--plugin-limit", "fuel=10"]).status.success());
+    assert!(!place.octet(&["plugin", "check", PASS, "--plugin-limit", "memory=65536"]).status.success());
 }

@@ -23,16 +23,15 @@ const OPERATIONS: usize = 10_000;
 /// Rounds of each contender.
 const ROUNDS: usize = 21;
 
+/// The crates that see the engine. They are always selected together: cargo then settles on one set of features, and builds the engine once.
+const ENGINE: [&str; 6] = ["--package", "octet", "--package", "octet-plugin-host", "--features", "octet-plugin-host/engine"];
+
 /// Lints what the engine's feature adds, builds and runs the examples by their own instructions, and attacks the sandbox. `full` also runs the long tests.
 pub(crate) fn plugins(full: bool) -> Outcome {
-    let engine = ["--quiet", "--package", "octet-plugin-host", "--features", "engine"];
-    let strict = ["--", "-D", "warnings"];
-    run(&mut cargo(&[&["clippy", "--quiet", "--package", "octet"][..], &strict].concat()))?;
-    run(&mut cargo(&[&["clippy"][..], &engine, &["--all-targets"], &strict].concat()))?;
+    run(&mut cargo(&[&["clippy", "--quiet"][..], &ENGINE, &["--all-targets", "--", "-D", "warnings"]].concat()))?;
     run(&mut cargo(&["test", "--package", "acme-passes"]))?;
-    run(&mut cargo(&["test", "--quiet", "--package", "octet", "--test", "plugins"]))?;
     let tests: &[&str] = if full { &["--", "--nocapture", "--include-ignored"] } else { &["--", "--nocapture"] };
-    run(&mut cargo(&[&["test"][..], &engine, tests].concat()))
+    run(&mut cargo(&[&["test", "--quiet"][..], &ENGINE, &["--lib", "--tests"], tests].concat()))
 }
 
 /// Measures overhead and attacks, and prints the table, or writes it into docs/generated/plugins.md.
@@ -114,8 +113,7 @@ fn large_graph() -> String {
 
 /// How many attacks there are, how long the slowest took, and the most memory that they held together.
 fn attacks() -> Outcome<String> {
-    let engine = ["--quiet", "--package", "octet-plugin-host", "--features", "engine", "--test", "plugins"];
-    let listed = output(&mut cargo(&[&["test"][..], &engine, &["--no-run", "--message-format", "json"]].concat()))?;
+    let listed = output(&mut cargo(&[&["test", "--quiet"][..], &ENGINE, &["--no-run", "--message-format", "json"]].concat()))?;
     let binary = executable(&listed).ok_or("cargo names no test binary")?;
     let said = output(&mut command(&binary, &["attacks", "--nocapture", "--test-threads", "1"]))?;
     let all: Vec<(f64, &str)> = said.lines().filter_map(attack).collect();
@@ -141,8 +139,9 @@ fn attack(line: &str) -> Option<(f64, &str)> {
     Some((rest.split_once(", ")?.1.strip_suffix(" ms")?.parse().ok()?, name))
 }
 
-/// The test binary among cargo's messages.
+/// The sandbox's test binary among cargo's messages.
 fn executable(messages: &str) -> Option<PathBuf> {
     let message = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok();
-    messages.lines().filter_map(message).filter_map(|m| m.get("executable")?.as_str().map(PathBuf::from)).next_back()
+    let ours = |m: &serde_json::Value| m["target"]["name"] == "plugins" && m["package_id"].as_str().is_some_and(|id| id.contains("plugins/host"));
+    messages.lines().filter_map(message).filter(ours).filter_map(|m| m.get("executable")?.as_str().map(PathBuf::from)).next_back()
 }
