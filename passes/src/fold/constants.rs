@@ -85,9 +85,9 @@ impl Rewrite for Constants {
 /// Whether an operation may be computed once: the IR says it of all but custom ones, whose kernels say it.
 fn is_pure(op: &Op) -> bool {
     match op {
-        Op::Custom(custom) => Registry::<KernelEntry>::collect()
-            .and_then(|kernels| kernels.get(&custom.name))
-            .is_ok_and(|entry| entry.kernel.is_pure()),
+        Op::Custom(custom) => {
+            Registry::<KernelEntry>::collect().and_then(|kernels| kernels.get(&custom.name)).is_ok_and(|entry| entry.kernel.is_pure())
+        }
         op => op.is_pure(),
     }
 }

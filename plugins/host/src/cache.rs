@@ -139,8 +139,7 @@ impl Cache {
 }
 
 fn compiled<C: Compiled>(cache: Option<&Cache>, config: &Config, bytes: &[u8]) -> Result<(Engine, C), Diagnostic> {
-    let engine = Engine::new(config)
-        .map_err(|e| Diagnostic::error("PLG019", format!("the WebAssembly engine does not start: {e:#}")))?;
+    let engine = Engine::new(config).map_err(|e| Diagnostic::error("PLG019", format!("the WebAssembly engine does not start: {e:#}")))?;
     let compile = || C::compile(&engine, bytes).map_err(|e| malformed(&e.root_cause().to_string()));
     let Some(cache) = cache else { return Ok((engine.clone(), compile()?)) };
     let name = key::<C>(&engine, bytes);

@@ -142,6 +142,7 @@ fn attack(line: &str) -> Option<(f64, &str)> {
 /// The sandbox's test binary among cargo's messages.
 fn executable(messages: &str) -> Option<PathBuf> {
     let message = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok();
-    let ours = |m: &serde_json::Value| m["target"]["name"] == "plugins" && m["package_id"].as_str().is_some_and(|id| id.contains("plugins/host"));
+    let ours =
+        |m: &serde_json::Value| m["target"]["name"] == "plugins" && m["package_id"].as_str().is_some_and(|id| id.contains("plugins/host"));
     messages.lines().filter_map(message).filter(ours).filter_map(|m| m.get("executable")?.as_str().map(PathBuf::from)).next_back()
 }

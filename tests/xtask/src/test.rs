@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use octet_peers::{environment_folder, zoo};
 
-use crate::run::{Outcome, cargo, command, output, run, succeeds};
 use crate::octet::LIGHT;
+use crate::run::{Outcome, cargo, command, output, run, succeeds};
 use crate::{bench, checks, fuzz, octet, onnx, plugins, schema, setup, table, wasm};
 
 /// What a step came to.

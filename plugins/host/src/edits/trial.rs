@@ -101,9 +101,9 @@ impl Random<'_> {
 
     fn new_value(&mut self) -> NewValue {
         let ty = match self.below(4) {
-            0 => TypeRef::Text(
-                self.pick(&["1x4 f32", "4 f32", "1x2 f32", "i32", "* f32", "?:1x4 f32", "1x4 !q<i8, 0.5:-3>", "4 i8"]).into(),
-            ),
+            0 => {
+                TypeRef::Text(self.pick(&["1x4 f32", "4 f32", "1x2 f32", "i32", "* f32", "?:1x4 f32", "1x4 !q<i8, 0.5:-3>", "4 i8"]).into())
+            }
             _ => TypeRef::SameAs(self.below(11)),
         };
         NewValue { ty, stands_for: (0..self.below(3)).map(|_| self.below(11)).collect() }

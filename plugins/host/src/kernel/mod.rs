@@ -20,9 +20,7 @@ pub const KERNEL_INTERFACE: &str = "octet.kernel 1";
 pub(crate) fn is_kernel(bytes: &[u8]) -> bool {
     Parser::new(0).parse_all(bytes).map_while(Result::ok).any(|payload| match payload {
         Payload::CustomSection(section) => section.name() == "octet.kernel",
-        Payload::ExportSection(exports) => {
-            exports.into_iter().map_while(Result::ok).any(|export| export.name.starts_with(program::MARKER))
-        }
+        Payload::ExportSection(exports) => exports.into_iter().map_while(Result::ok).any(|export| export.name.starts_with(program::MARKER)),
         _ => false,
     })
 }
@@ -86,8 +84,12 @@ impl Kernel for WasmKernel {
     }
 
     fn compute(&self, call: &KernelCall<'_>) -> Result<Vec<Tensor>, Diagnostic> {
-        let operands: Vec<Operand<'_>> =
-            call.operands.iter().zip(call.operand_types).map(|(tensor, ty)| Some((ty.as_ref()?, tensor.as_ref()?.bytes.as_slice()))).collect();
+        let operands: Vec<Operand<'_>> = call
+            .operands
+            .iter()
+            .zip(call.operand_types)
+            .map(|(tensor, ty)| Some((ty.as_ref()?, tensor.as_ref()?.bytes.as_slice())))
+            .collect();
         self.results(&operands, call.results, call.options)
     }
 

@@ -74,8 +74,11 @@ impl Program {
         let section = section::find(bytes)?;
         let (engine, module) = Cache::module(cache, &config(limits, true), bytes)?;
         if let Some(import) = module.imports().next() {
-            return Err(Diagnostic::error("PLG012", format!("the kernel imports '{}' of '{}'; it may import nothing", import.name(), import.module()))
-                .with_help("build it without WASI: for wasm32-unknown-unknown or freestanding; AssemblyScript needs --use abort="));
+            return Err(Diagnostic::error(
+                "PLG012",
+                format!("the kernel imports '{}' of '{}'; it may import nothing", import.name(), import.module()),
+            )
+            .with_help("build it without WASI: for wasm32-unknown-unknown or freestanding; AssemblyScript needs --use abort="));
         }
         let form = match section {
             Some(section) => {
@@ -135,11 +138,13 @@ impl Program {
             .map(|index| {
                 let record = Frame::result_record(operands.len(), index);
                 let (number, rank) = (word(record + 4)?, usize::try_from(word(record + 8)?).unwrap_or(usize::MAX));
-                let elem = element(number).ok_or_else(|| broken(format!("the kernel infers element type {number}, which the ABI lacks")))?;
+                let elem =
+                    element(number).ok_or_else(|| broken(format!("the kernel infers element type {number}, which the ABI lacks")))?;
                 if rank > MOST_AXES {
                     return Err(broken(format!("the kernel infers a result of {rank} axes; there may be {MOST_AXES}")));
                 }
-                let sizes = (0..rank).map(|axis| Ok(usize::try_from(word(sizes_at + 4 * (index * MOST_AXES + axis))?).unwrap_or(usize::MAX)));
+                let sizes =
+                    (0..rank).map(|axis| Ok(usize::try_from(word(sizes_at + 4 * (index * MOST_AXES + axis))?).unwrap_or(usize::MAX)));
                 Ok(Type::new(elem, sizes.collect::<Result<Vec<usize>, Diagnostic>>()?))
             })
             .collect()

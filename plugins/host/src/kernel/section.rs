@@ -73,7 +73,8 @@ fn parse(text: &str) -> Result<Section, Diagnostic> {
 mod tests {
     use super::parse;
 
-    const GOOD: &str = "octet.kernel 1\nname: AcmeNorm\nversion: 1.0.0\nsummary: Says it.\noperand: 1x4 f32\noperand: 8 !q<i8, 0.5:-3>\nresult: 1x4 f32\n";
+    const GOOD: &str =
+        "octet.kernel 1\nname: AcmeNorm\nversion: 1.0.0\nsummary: Says it.\noperand: 1x4 f32\noperand: 8 !q<i8, 0.5:-3>\nresult: 1x4 f32\n";
 
     #[test]
     fn a_section_is_read() {

@@ -61,7 +61,9 @@ fn lies_of_kernels_are_named() {
     let endless = "(memory.fill (i32.const 0) (i32.const 97) (i32.const 262144)) (i32.const 4096)";
     let many = "(i32.store offset=12 (local.get $call) (i32.const 1000)) (i32.const 0)";
     let result = |stores: &str| -> &'static str {
-        String::leak(format!("(i32.store offset=12 (local.get $call) (i32.const 1)) (local.set $i (i32.load offset=8 (local.get $call))) {stores} (i32.const 0)"))
+        String::leak(format!(
+            "(i32.store offset=12 (local.get $call) (i32.const 1)) (local.set $i (i32.load offset=8 (local.get $call))) {stores} (i32.const 0)"
+        ))
     };
     let element = result("(i32.store offset=4 (local.get $i) (i32.const 99))");
     let string = result("(i32.store offset=4 (local.get $i) (i32.const 5))");
@@ -70,7 +72,8 @@ fn lies_of_kernels_are_named() {
     let huge = result(
         "(i32.store offset=8 (local.get $i) (i32.const 8)) (memory.fill (i32.load offset=12 (local.get $i)) (i32.const 255) (i32.const 32))",
     );
-    let large = result("(i32.store offset=8 (local.get $i) (i32.const 1)) (i32.store (i32.load offset=12 (local.get $i)) (i32.const 100000000))");
+    let large =
+        result("(i32.store offset=8 (local.get $i) (i32.const 1)) (i32.store (i32.load offset=12 (local.get $i)) (i32.const 100000000))");
     for (name, guest, code) in [
         ("alloc misaligned", General { alloc: "(i32.const 4097)", ..d() }, "PLG019"),
         ("alloc out of bounds", General { alloc: "(i32.const 262144)", ..d() }, "PLG019"),
@@ -132,7 +135,10 @@ fn files_of_kernels_are_screened() {
         ),
         (
             "output out of bounds",
-            fixed(&SECTION.replace("4 !q<i8, 0.5:-3>", "4 f32"), &NEXT.replace("(result i32) (i32.const 99)", "(result i32) (i32.const -1)")),
+            fixed(
+                &SECTION.replace("4 !q<i8, 0.5:-3>", "4 f32"),
+                &NEXT.replace("(result i32) (i32.const 99)", "(result i32) (i32.const -1)"),
+            ),
             "PLG019",
         ),
     ] {

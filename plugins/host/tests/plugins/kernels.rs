@@ -104,7 +104,9 @@ fn a_kernel_in_the_fixed_form_runs_for_its_types_alone() {
     let call = KernelCall { operands: &[Some(&x)], operand_types: &[Some(ty.clone())], results: &results, options: &[] };
     assert_eq!(entry.kernel.compute(&call).expect("runs")[0].bytes, [2, 3, 4, 5]);
     let other = Type::quantized(ElementType::I8, vec![4], Quantization::new(0.25, -3));
-    for (operands, options) in [(vec![Some(other)], &[][..]), (vec![None], &[]), (vec![Some(ty.clone()), Some(ty.clone())], &[]), (vec![Some(ty)], &[1])] {
+    for (operands, options) in
+        [(vec![Some(other)], &[][..]), (vec![None], &[]), (vec![Some(ty.clone()), Some(ty.clone())], &[]), (vec![Some(ty)], &[1])]
+    {
         let refused = entry.kernel.infer(&operands, options).expect_err("not its types");
         assert_eq!(refused.code, "PLG025", "{refused}");
     }

@@ -27,7 +27,10 @@ impl Plugins {
             match load(&file, &limits, cache.as_ref()) {
                 Ok(plugin) => plugins.push(plugin),
                 // Nobody asked for it by name, so that nothing is held up.
-                Err(why) => terminal.tell(&Diagnostic { severity: octet_ir::Severity::Warning, ..why.with_note("it lies in the folder of plugins and is left out") }),
+                Err(why) => terminal.tell(&Diagnostic {
+                    severity: octet_ir::Severity::Warning,
+                    ..why.with_note("it lies in the folder of plugins and is left out")
+                }),
             }
         }
         let passes: Vec<&PassEntry> = plugins.iter().filter_map(Plugin::pass).collect();

@@ -16,7 +16,8 @@ macro_rules! example {
     };
 }
 
-const C_PASS: &[File] = example!("c-pass": "octet_plugin.h" from "octet_plugin.h", "pass.c" from "log_softmax.c", "build.sh" from "build.sh");
+const C_PASS: &[File] =
+    example!("c-pass": "octet_plugin.h" from "octet_plugin.h", "pass.c" from "log_softmax.c", "build.sh" from "build.sh");
 const C_KERNEL: &[File] =
     example!("c-kernel": "octet_kernel.h" from "octet_kernel.h", "kernel.c" from "squared_relu.c", "build.sh" from "build.sh");
 const RUST_PASS: &[File] =
