@@ -37,3 +37,23 @@ pub enum RoundingProfile {
     /// tables of the real function, RELU6 rescales.
     LitertReference,
 }
+
+impl RoundingProfile {
+    /// `a / b` for the scales of a requantization: LiteRT's kernels for RELU, LEAKY_RELU, ABS and SUB divide in single precision.
+    #[must_use]
+    pub fn ratio(self, a: f32, b: f32) -> f64 {
+        match self {
+            Self::Tflm => f64::from(a) / f64::from(b),
+            Self::LitertReference => f64::from(a / b),
+        }
+    }
+
+    /// `a * factor / b`, where a requantization also multiplies: by the slope of LEAKY_RELU.
+    #[must_use]
+    pub fn ratio_times(self, a: f32, factor: f32, b: f32) -> f64 {
+        match self {
+            Self::Tflm => f64::from(a) * f64::from(factor) / f64::from(b),
+            Self::LitertReference => f64::from(a * factor / b),
+        }
+    }
+}

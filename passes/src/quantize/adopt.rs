@@ -12,11 +12,12 @@
 //! them and derives what is missing (biases, values that share a scale, what kernels prescribe) around them. In float the graph then computes
 //! without the rounding that it was trained with.
 //!
-//! Never touched: a QUANTIZE or DEQUANTIZE at the border of a part that is computed in integers, and parameters of other widths than 8 bits.
+//! Never touched: a QUANTIZE or DEQUANTIZE at the border of a part that is computed in integers, parameters of other widths than 8 bits, and what
+//! passes between graphs, whose types must agree on both sides.
 
 use octet_ir::{
     Attr, Constant, Diagnostic, Diagnostics, ElementType, Granularity, Graph, GraphId, Module, Op, OpId, Operation, Patch, Quantization,
-    Type, ValueDef, ValueId, from_attr, ops,
+    Type, Use, ValueDef, ValueId, from_attr, ops,
 };
 use octet_plugin::{Options, Pass, PassContext};
 use serde::Deserialize;
@@ -154,6 +155,12 @@ fn annotate(
     context: &mut PassContext<'_>,
 ) -> Option<Patch> {
     let own = graph.ty(source);
+    if [source, result].into_iter().any(|v| passes_between_graphs(module, graph, v)) {
+        let message = "a quantization from training stays an operation: its tensor passes between graphs";
+        let at = super::report::at_value(graph, &graph.op_positions(), result);
+        context.observer.report(Diagnostic::warning("QNT032", message).at(at));
+        return None;
+    }
     let mut patch = Patch::before(graph, op_id);
     patch.allow_retyping();
     let annotated = own.clone().with_quant(Some(quant.clone().into()));
@@ -181,6 +188,19 @@ fn annotate(
         }
     }
     Some(patch)
+}
+
+/// Whether a value is an input or output of a called graph, or an operand or result of what calls one.
+fn passes_between_graphs(module: &Module, graph: &Graph, value: ValueId) -> bool {
+    let known = graph.value(value);
+    let is_called = !std::ptr::eq(graph, module.main());
+    let calls = |op: &Operation| !op.op().graphs().is_empty();
+    let crosses = |of: &Use| match of {
+        Use::Operand { op, .. } => calls(graph.op(*op)),
+        Use::Output(_) => is_called,
+    };
+    let enters = is_called && matches!(known.def(), ValueDef::Input(_));
+    enters || graph.producer(value).is_some_and(|(_, op)| calls(op)) || known.uses().iter().any(crosses)
 }
 
 /// Replaces `old` by `new`, which has the shape of `ty`. TensorFlow leaves out the shapes of some of these tensors.

@@ -140,6 +140,7 @@ impl Solution {
             solution.nodes.push(nodes);
         }
         solution.prescribe(module);
+        solution.tie_calls(module);
         for (id, graph) in module.graphs() {
             for (op_id, op) in solution.integer_ops(id, graph) {
                 solution.unite_operation(module, id, graph, op_id, op);
@@ -305,7 +306,54 @@ impl Solution {
         self.slots.insert((id, op_id, index), to);
     }
 
-    /// Unites what operations pass to the graphs that they call.
+    /// Unites what calls force to be of one type: what the branches of an IF take, what a loop takes, repeats and gives, and what different
+    /// callers get from one graph. What is passed in and given back follows if it can, and is requantized if not ([`Self::unite_calls`]).
+    fn tie_calls(&mut self, module: &Module) {
+        let mut takers: BTreeMap<(GraphId, usize), usize> = BTreeMap::new();
+        let inputs = |callee: GraphId| module.get_graph(callee).map_or(&[][..], |g| g.inputs());
+        for (id, graph) in module.graphs() {
+            for (_, op) in graph.ops() {
+                let callees = match op.op() {
+                    Op::If(call) => {
+                        let [then, otherwise] = [call.then_graph, call.else_graph].map(GraphId::from_index);
+                        self.tie((then, inputs(then)), (otherwise, inputs(otherwise)));
+                        vec![then, otherwise]
+                    }
+                    Op::While(call) => {
+                        let (cond, body) = (GraphId::from_index(call.cond_graph), GraphId::from_index(call.body_graph));
+                        self.tie((body, inputs(body)), (cond, inputs(cond)));
+                        self.tie((body, inputs(body)), (id, op.results()));
+                        vec![body]
+                    }
+                    _ => continue,
+                };
+                for (callee, (index, &result)) in callees.iter().flat_map(|&c| op.results().iter().enumerate().map(move |r| (c, r))) {
+                    let Some(node) = self.node(id, result) else { continue };
+                    let first = *takers.entry((callee, index)).or_insert(node);
+                    self.tie_nodes(first, node);
+                }
+            }
+        }
+    }
+
+    /// Unites two lists of values, one by one.
+    fn tie(&mut self, (a_graph, a): (GraphId, &[ValueId]), (b_graph, b): (GraphId, &[ValueId])) {
+        for (&a, &b) in a.iter().zip(b) {
+            if let (Some(a), Some(b)) = (self.node(a_graph, a), self.node(b_graph, b)) {
+                self.tie_nodes(a, b);
+            }
+        }
+    }
+
+    /// Unites two sets. Where both were trained, apart, the first one's parameters hold for both.
+    fn tie_nodes(&mut self, a: usize, b: usize) {
+        if !self.classes.unite(a, b) {
+            self.classes.class_mut(b).anchor = Anchor::Range;
+            self.classes.unite(a, b);
+        }
+    }
+
+    /// Unites what operations pass to the graphs that they call, and what these give back.
     fn unite_calls(&mut self, module: &Module) {
         for (id, graph) in module.graphs() {
             for (op_id, op) in graph.ops() {
@@ -322,9 +370,6 @@ impl Solution {
                         self.pass_operands(module, (id, graph, op_id), &operands, 0, body);
                         self.pass_operands(module, (id, graph, op_id), &operands, 0, cond);
                         self.pass_results(module, id, op.results(), body);
-                        // The body's outputs are its next inputs.
-                        let inputs = module.graph(body).inputs().to_vec();
-                        self.pass_results(module, body, &inputs, body);
                     }
                     _ => {}
                 }

@@ -246,10 +246,20 @@ fn write_weights(
         let made = patch.constant(constant, ty, graph.value(value).loc().clone());
         patch.set_operand(op_id, slot.operand, Some(made));
     }
-    if asymmetric && let Some(changed) = with_asymmetric_inputs(op.op()) {
+    if asymmetric
+        && !has_batches_of_batches(graph, op)
+        && let Some(changed) = with_asymmetric_inputs(op.op())
+    {
         patch.set_op(op_id, changed);
     }
     patch
+}
+
+/// Whether a BATCH_MATMUL has several axes of batches. With asymmetric activations LiteRT's kernel then takes the offsets of the first ones for
+/// all, and gives something else.
+fn has_batches_of_batches(graph: &Graph, op: &Operation) -> bool {
+    let axes = |dims: &[usize]| dims.iter().rev().skip(2).filter(|d| **d != 1).count();
+    matches!(op.op(), Op::BatchMatmul(_)) && op.results().iter().any(|r| axes(graph.ty(*r).shape.dims()) > 1)
 }
 
 /// The converter's choice for kernels that leave one: activations are quantized asymmetrically.

@@ -15,7 +15,7 @@ use crate::batch::{Batch, Ran, Runtime, Wanted};
 use crate::compare::ulps;
 use crate::known;
 use crate::ours::element;
-use crate::tolerance::tolerance;
+use crate::tolerance::{Tolerance, tolerance};
 
 /// Samples that each graph is fed with.
 pub const SAMPLES: usize = 3;
@@ -217,11 +217,13 @@ fn judge_op(case: &Case, index: usize, op: OpId, arrays: &BTreeMap<String, Array
         all.fold(0.0f32, |most, v| most.max(v.abs()))
     };
     let went_in = largest(&mut sources.iter().copied()).max(largest_constant(&case.module, operation));
+    let hybrid = operation.operands().iter().flatten().any(|v| graph.ty(*v).is_quantized());
+    let bound = tolerance(operation.op(), hybrid);
     for (&result, found) in operation.results().iter().zip(&found) {
         let Some(expected) = seen(case, arrays, result) else { continue };
         *verdict.compared.entry(mnemonic).or_default() += 1;
         let came_out = largest(&mut std::iter::once(expected));
-        if let Err(why) = compare(operation.op(), expected, found, went_in.max(came_out)) {
+        if let Err(why) = compare(bound, expected, found, went_in.max(came_out)) {
             let finite = sources.iter().filter_map(|a| a.to_f32()).flatten().all(f32::is_finite);
             let gap = gap(expected, found);
             if let Some(reason) = known::difference(runtime, &alone, known::Found { finite, gap }) {
@@ -280,7 +282,7 @@ fn gap(expected: &Array, found: &[u8]) -> f64 {
 }
 
 /// Whether one result of an operation is what the runtime gave.
-fn compare(op: &Op, expected: &Array, found: &[u8], magnitude: f32) -> Result<(), String> {
+fn compare(bound: Tolerance, expected: &Array, found: &[u8], magnitude: f32) -> Result<(), String> {
     if expected.bytes == found {
         return Ok(());
     }
@@ -291,7 +293,6 @@ fn compare(op: &Op, expected: &Array, found: &[u8], magnitude: f32) -> Result<()
     let (Some(a), Some(b)) = (expected.to_f32(), found.to_f32()) else {
         return Err(crate::compare::difference(expected, &found).unwrap_or_default());
     };
-    let bound = tolerance(op);
     let most = magnitude * bound.share;
     let far = |x: f32, y: f32| x != y && ulps(x, y) > bound.ulps && (x - y).abs().partial_cmp(&most).is_none_or(std::cmp::Ordering::is_gt);
     match a.iter().zip(&b).enumerate().find(|(_, (x, y))| far(**x, **y)) {

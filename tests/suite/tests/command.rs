@@ -8,7 +8,7 @@ use std::process::Output;
 
 use octet_tests::cli::octet;
 use octet_tests::models::example;
-use octet_tests::peers::{Array, read_npz, write_npz};
+use octet_tests::peers::{Array, Element, read_npz, write_npz};
 use std::collections::BTreeMap;
 use tempfile::TempDir;
 
@@ -214,8 +214,10 @@ fn what_is_given_in_vain_is_told() {
     // A fixed batch gives several rows of scores a sample: there is no class for each.
     let batch =
         bench.write("b.ir", "octet.ir 1\ngraph @main(%0: 2x4 f32 loc(\"x\")) {\n  %1 = relu(%0) : 2x4 f32 loc(\"y\")\n  return %1\n}\n");
-    let labels = bench.arrays("y.npz", &[("y", Array::from_f32(&[2], &[0.0; 2]))]);
-    transcript!(bench, ["compare", &batch, &batch, "--data", &data, "--labels", &labels], ["b.ir", "m.ir", "x.npz", "y.npz"]);
+    let four = bench.arrays("four.npz", &[("x", Array::from_f32(&[4, 4], &[0.0; 16]))]);
+    let zeros = Array { element: Element::I64, shape: vec![2], bytes: vec![0; 16] };
+    let labels = bench.arrays("y.npz", &[("y", zeros)]);
+    transcript!(bench, ["compare", &batch, &batch, "--data", &four, "--labels", &labels], ["b.ir", "four.npz", "m.ir", "x.npz", "y.npz"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Element-wise operations on integers and truth values, and broadcasting for all types.
 
-use octet_ir::arith::{Affine, Multiplier, SIGMOID_TABLE, interpolated_table};
+use octet_ir::arith::{Affine, Multiplier, RoundingProfile, SIGMOID_TABLE, interpolated_table};
 use octet_ir::ops::{Activation, Binary, BinaryKind, Compare, UnaryKind};
 use octet_ir::{Constant, ElementType as E, Op, Operation, Type};
 
@@ -115,7 +115,7 @@ impl Cx<'_> {
         let x = self.read(operand(operation, 0)?)?;
         let y = self.allocate(result(operation)?)?;
         self.in_place(operation, 0, y)?;
-        let ratio = Multiplier::from_real(f64::from(input.scale / output.scale));
+        let ratio = Multiplier::from_real(RoundingProfile::Tflm.ratio(input.scale, output.scale));
         let full = (-32768, 32767);
         let requantized = |(low, high): (i32, i32)| vec![input.zero_point, ratio.mantissa, ratio.shift, output.zero_point, low, high];
         let bounded = |low, high| octet_ir::arith::activation_range(Some(low), high, output, full.0, full.1);
@@ -165,7 +165,7 @@ impl Cx<'_> {
                 _ => unsupported("no kernel computes this on 16 bits"),
             },
             Op::LeakyRelu(op) => {
-                let alpha = Multiplier::from_real(f64::from(input.scale * op.alpha / output.scale));
+                let alpha = Multiplier::from_real(RoundingProfile::Tflm.ratio_times(input.scale, op.alpha, output.scale));
                 let mut q = vec![input.zero_point, output.zero_point, full.0, full.1, ratio.mantissa, ratio.shift];
                 q.extend([alpha.mantissa.wrapping_abs(), alpha.shift, i32::from(alpha.mantissa < 0)]);
                 let q = self.table("scales", Role::Scales, Data::I32(q));
@@ -213,14 +213,8 @@ impl Cx<'_> {
             BinaryKind::Add | BinaryKind::Sub => {
                 let left = if wide { 15 } else { 20 };
                 let scale = f64::from(1i32 << left);
-                let [ma, mb, my] = if op.kind == BinaryKind::Add {
-                    let twice = 2.0 * f64::from(a.scale.max(b.scale));
-                    [f64::from(a.scale) / twice, f64::from(b.scale) / twice, twice / (scale * f64::from(y.scale))]
-                } else {
-                    let twice = 2.0 * a.scale.max(b.scale);
-                    let out = twice / ((1u32 << left) as f32 * y.scale);
-                    [f64::from(a.scale / twice), f64::from(b.scale / twice), f64::from(out)]
-                };
+                let twice = 2.0 * f64::from(a.scale.max(b.scale));
+                let [ma, mb, my] = [f64::from(a.scale) / twice, f64::from(b.scale) / twice, twice / (scale * f64::from(y.scale))];
                 q.push(left);
                 q.extend([below_one(ma)?, below_one(mb)?, below_one(my)?].iter().flat_map(|m| [m.mantissa, m.shift]));
                 q.push(i32::from(op.kind == BinaryKind::Sub));

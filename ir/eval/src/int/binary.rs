@@ -53,21 +53,15 @@ impl Binary {
 
     /// ADD. Scales are compared in double precision.
     pub fn add<T: Quantized>(a: Affine, b: Affine, output: Affine, activation: Bounds) -> Result<Self> {
-        let left_shift = if T::MAX > 255 { 15 } else { 20 };
-        let twice_max = 2.0 * f64::from(a.scale.max(b.scale));
-        let kind = Kind::Sum {
-            left_shift,
-            a: below_one(f64::from(a.scale) / twice_max)?,
-            b: below_one(f64::from(b.scale) / twice_max)?,
-            out: below_one(twice_max / (f64::from(1u32 << left_shift) * f64::from(output.scale)))?,
-            negate: false,
-        };
-        Ok(Self::new::<T>(kind, a, b, output, activation))
+        Self::sum::<T>(a, b, output, activation, false)
     }
 
-    /// SUB. The ratios are computed in single precision.
-    pub fn sub<T: Quantized>(a: Affine, b: Affine, output: Affine, activation: Bounds) -> Result<Self> {
-        let left_shift = if T::MAX > 255 { 15 } else { 20 };
+    /// SUB. LiteRT computes the ratios of scales in single precision.
+    pub fn sub<T: Quantized>(a: Affine, b: Affine, output: Affine, activation: Bounds, profile: RoundingProfile) -> Result<Self> {
+        if profile == RoundingProfile::Tflm {
+            return Self::sum::<T>(a, b, output, activation, true);
+        }
+        let left_shift = sum_shift::<T>();
         let twice_max = 2.0 * a.scale.max(b.scale);
         let kind = Kind::Sum {
             left_shift,
@@ -75,6 +69,19 @@ impl Binary {
             b: below_one(f64::from(b.scale / twice_max))?,
             out: below_one(f64::from(twice_max / ((1u32 << left_shift) as f32 * output.scale)))?,
             negate: true,
+        };
+        Ok(Self::new::<T>(kind, a, b, output, activation))
+    }
+
+    fn sum<T: Quantized>(a: Affine, b: Affine, output: Affine, activation: Bounds, negate: bool) -> Result<Self> {
+        let left_shift = sum_shift::<T>();
+        let twice_max = 2.0 * f64::from(a.scale.max(b.scale));
+        let kind = Kind::Sum {
+            left_shift,
+            a: below_one(f64::from(a.scale) / twice_max)?,
+            b: below_one(f64::from(b.scale) / twice_max)?,
+            out: below_one(twice_max / (f64::from(1u32 << left_shift) * f64::from(output.scale)))?,
+            negate,
         };
         Ok(Self::new::<T>(kind, a, b, output, activation))
     }
@@ -201,6 +208,11 @@ fn rounding_divide_by_any_pot(x: i32, exponent: u32) -> i32 {
         return rounding_divide_by_pot(x, exponent);
     }
     x.wrapping_shr(exponent) + i32::from(x >= 0)
+}
+
+/// How far ADD and SUB shift their operands up before they scale them.
+fn sum_shift<T: Quantized>() -> u32 {
+    if T::MAX > 255 { 15 } else { 20 }
 }
 
 /// A multiplier that must be in `(0, 1)`, as the runtimes check.

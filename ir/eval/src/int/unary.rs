@@ -153,9 +153,9 @@ fn square_root(x: i32, input: Affine, output: Affine) -> i32 {
     ((real / output.scale) as i32).saturating_add(output.zero_point)
 }
 
-fn leaky_multipliers(slope: f32, input: Affine, output: Affine) -> (Multiplier, Multiplier) {
-    let identity = Multiplier::from_real(f64::from(input.scale / output.scale));
-    (identity, Multiplier::from_real(f64::from(input.scale * slope / output.scale)))
+fn leaky_multipliers(slope: f32, input: Affine, output: Affine, profile: RoundingProfile) -> (Multiplier, Multiplier) {
+    let identity = profile.ratio(input.scale, output.scale);
+    (Multiplier::from_real(identity), Multiplier::from_real(profile.ratio_times(input.scale, slope, output.scale)))
 }
 
 fn gelu(approximate: bool) -> impl Fn(f32) -> f32 {
@@ -193,7 +193,7 @@ fn erfc(x: f64) -> f64 {
 
 fn bytes<T: Quantized>(function: Function, input: Affine, output: Affine, profile: RoundingProfile) -> Result<[u8; 256]> {
     let signed = T::MIN < 0;
-    let ratio = Multiplier::from_real(f64::from(input.scale / output.scale));
+    let ratio = Multiplier::from_real(profile.ratio(input.scale, output.scale));
     let table = |f: &dyn Fn(i32) -> i32| byte_table_in(signed, |q| f(q.wrapping_sub(input.zero_point)).wrapping_add(output.zero_point));
     let real = |f: &dyn Fn(f32) -> f32| byte_table(input, output, signed, f);
     let exp = |x: f32| f64::from(x).exp() as f32;
@@ -209,7 +209,7 @@ fn bytes<T: Quantized>(function: Function, input: Affine, output: Affine, profil
             byte_table_in(signed, |q| if q > high { high } else { q.max(low) })
         }
         Function::LeakyRelu(slope) => {
-            let (identity, alpha) = leaky_multipliers(slope, input, output);
+            let (identity, alpha) = leaky_multipliers(slope, input, output, profile);
             table(&|x| leaky(x, identity, alpha))
         }
         Function::HardSwish => hard_swish_table::<T>(input, output, profile)?,
@@ -334,7 +334,7 @@ fn rsqrt_table<T: Quantized>(input: Affine, output: Affine) -> [u8; 256] {
 fn sixteen(function: Function, input: Affine, output: Affine, profile: RoundingProfile) -> Result<Kind> {
     let interpolated = |f: &dyn Fn(f32) -> f32| Kind::Interpolated(interpolated_table(input, output, f));
     let exp = |x: f32| f64::from(x).exp() as f32;
-    let ratio = Multiplier::from_real(f64::from(input.scale / output.scale));
+    let ratio = Multiplier::from_real(profile.ratio(input.scale, output.scale));
     let symmetric = || ensure(input.zero_point == 0 && output.zero_point == 0, || "16-bit activations need zero point 0".into());
     Ok(match function {
         Function::Relu(bounds) => {
@@ -350,7 +350,7 @@ fn sixteen(function: Function, input: Affine, output: Affine, profile: RoundingP
             Kind::Clamp { min, max: max.max(min) }
         }
         Function::LeakyRelu(slope) => {
-            let (identity, alpha) = leaky_multipliers(slope, input, output);
+            let (identity, alpha) = leaky_multipliers(slope, input, output, profile);
             Kind::Leaky { identity, alpha }
         }
         Function::Logistic => {

@@ -77,7 +77,7 @@ pub(super) fn binary(op: &Binary, cx: &PrepareCx<'_>) -> Prepared {
     by_storage!(cx, elem, T => {
         let prepare = match op.kind {
             BinaryKind::Add => binary::Binary::add::<T>(a, b, output, activation),
-            BinaryKind::Sub => binary::Binary::sub::<T>(a, b, output, activation),
+            BinaryKind::Sub => binary::Binary::sub::<T>(a, b, output, activation, cx.profile),
             BinaryKind::Mul => binary::Binary::mul::<T>(a, b, output, activation),
             BinaryKind::Div => binary::Binary::div::<T>(a, b, output, activation, cx.profile),
             BinaryKind::SquaredDifference => binary::Binary::squared_difference::<T>(a, b, output),
