@@ -39,7 +39,7 @@ pub enum RoundingProfile {
 }
 
 impl RoundingProfile {
-    /// `a / b` for the scales of a requantization: LiteRT's kernels for RELU, LEAKY_RELU, ABS and SUB divide in single precision.
+    /// `a / b` for the scales of a requantization: LiteRT's kernels of RELU, LEAKY_RELU, PRELU and ABS divide in single precision.
     #[must_use]
     pub fn ratio(self, a: f32, b: f32) -> f64 {
         match self {
@@ -48,7 +48,22 @@ impl RoundingProfile {
         }
     }
 
-    /// `a * factor / b`, where a requantization also multiplies: by the slope of LEAKY_RELU.
+    /// Whose rounding holds for a type: TFLite Micro has no kernels for `u8`, so there it is LiteRT's.
+    #[must_use]
+    pub fn of_type(self, is_unsigned: bool) -> Self {
+        if is_unsigned { Self::LitertReference } else { self }
+    }
+
+    /// `a / (b * c)`: the ratio of DIV.
+    #[must_use]
+    pub fn ratio_to_product(self, a: f32, b: f32, c: f32) -> f64 {
+        match self {
+            Self::Tflm => f64::from(a) / (f64::from(b) * f64::from(c)),
+            Self::LitertReference => f64::from(a / (b * c)),
+        }
+    }
+
+    /// `a * factor / b`, where a requantization also multiplies: by the slope of LEAKY_RELU, the other scale of MUL.
     #[must_use]
     pub fn ratio_times(self, a: f32, factor: f32, b: f32) -> f64 {
         match self {

@@ -154,6 +154,12 @@ struct PlannedWeight {
 }
 
 /// Scales for an operation's weights, or why they are better left alone.
+/// Whether a BATCH_MATMUL has several axes of batches. LiteRT's kernel of quantized weights then takes the scales of the first batches for all.
+fn has_batches_of_batches(graph: &Graph, op: &Operation) -> bool {
+    let axes = |dims: &[usize]| dims.iter().rev().skip(2).filter(|d| **d != 1).count();
+    matches!(op.op(), Op::BatchMatmul(_)) && op.results().iter().any(|r| axes(graph.ty(*r).shape.dims()) > 1)
+}
+
 fn plan_weights(
     module: &Module,
     graph: &Graph,
@@ -161,6 +167,9 @@ fn plan_weights(
     slots: &[(HybridWeight, ValueId)],
     known: &Known<'_>,
 ) -> Result<Vec<PlannedWeight>, String> {
+    if graph.get_op(op_id).is_some_and(|op| has_batches_of_batches(graph, op)) {
+        return Err("LiteRT computes nested batches with quantized weights wrongly".into());
+    }
     let mut planned = Vec::with_capacity(slots.len());
     let (mut saved, mut cost) = (0usize, 0usize);
     for &(slot, value) in slots {
@@ -246,20 +255,10 @@ fn write_weights(
         let made = patch.constant(constant, ty, graph.value(value).loc().clone());
         patch.set_operand(op_id, slot.operand, Some(made));
     }
-    if asymmetric
-        && !has_batches_of_batches(graph, op)
-        && let Some(changed) = with_asymmetric_inputs(op.op())
-    {
+    if asymmetric && let Some(changed) = with_asymmetric_inputs(op.op()) {
         patch.set_op(op_id, changed);
     }
     patch
-}
-
-/// Whether a BATCH_MATMUL has several axes of batches. With asymmetric activations LiteRT's kernel then takes the offsets of the first ones for
-/// all, and gives something else.
-fn has_batches_of_batches(graph: &Graph, op: &Operation) -> bool {
-    let axes = |dims: &[usize]| dims.iter().rev().skip(2).filter(|d| **d != 1).count();
-    matches!(op.op(), Op::BatchMatmul(_)) && op.results().iter().any(|r| axes(graph.ty(*r).shape.dims()) > 1)
 }
 
 /// The converter's choice for kernels that leave one: activations are quantized asymmetrically.

@@ -259,8 +259,8 @@ fn transformer() -> Model {
     m.node("Transpose", &["heads"], &["back"], &[("perm", Attribute::Ints(vec![0, 2, 1, 3]))]);
     m.node("Reshape", &["back", "joined"], &["attention"], &[]);
     m.node("Add", &["x", "attention"], &["sum"], &[]);
-    m.reals("gain", &[width], &vec![1.0; 32]);
-    m.reals("offset", &[width], &vec![0.1; 32]);
+    m.reals("gain", &[width], &[1.0; 32]);
+    m.reals("offset", &[width], &[0.1; 32]);
     m.node("LayerNormalization", &["sum", "gain", "offset"], &["normal"], &[("epsilon", Attribute::Float(1e-5))]);
     m.weights("up", &[width, 2 * width], 0.3);
     m.weights("down", &[2 * width, width], 0.2);

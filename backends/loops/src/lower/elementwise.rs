@@ -64,6 +64,11 @@ pub(super) fn collapse(dims: &[usize], strides: &[Vec<usize>], axes: usize) -> R
     Ok((sizes, all))
 }
 
+/// Whose rounding the interpreter follows for a type.
+fn rounding(elem: Elem) -> RoundingProfile {
+    RoundingProfile::Tflm.of_type(elem == Elem::U8)
+}
+
 impl Cx<'_> {
     /// Sizes and strides of operands `indices` broadcast to the result, over four axes.
     pub(super) fn broadcast(&self, operation: &Operation, indices: &[usize]) -> Result<Vec<usize>> {
@@ -221,7 +226,7 @@ impl Cx<'_> {
                 "add"
             }
             BinaryKind::Mul => {
-                let m = Multiplier::from_real(f64::from(a.scale) * f64::from(b.scale) / f64::from(y.scale));
+                let m = Multiplier::from_real(rounding(elem).ratio_times(a.scale, b.scale, y.scale));
                 q.extend([m.mantissa, m.shift]);
                 "mul"
             }
@@ -244,7 +249,7 @@ impl Cx<'_> {
                 "binary"
             }
             BinaryKind::Div => {
-                let m = Multiplier::from_real(f64::from(a.scale) / (f64::from(b.scale) * f64::from(y.scale)));
+                let m = Multiplier::from_real(rounding(elem).ratio_to_product(a.scale, b.scale, y.scale));
                 q.extend([0, m.mantissa, m.shift]);
                 kind = Some(3);
                 "binary"
@@ -280,8 +285,8 @@ impl Cx<'_> {
         }
         let (x, alpha, y) = (affine(self.ty(operation, 0)?)?, affine(self.ty(operation, 1)?)?, affine(self.result_ty(operation)?)?);
         let (low, high) = clamp(Activation::None, y, elem)?;
-        let identity = Multiplier::from_real(f64::from(x.scale) / f64::from(y.scale));
-        let scaled = Multiplier::from_real(f64::from(x.scale) * f64::from(alpha.scale) / f64::from(y.scale));
+        let identity = Multiplier::from_real(rounding(elem).ratio(x.scale, y.scale));
+        let scaled = Multiplier::from_real(rounding(elem).ratio_times(x.scale, alpha.scale, y.scale));
         let mut q = vec![x.zero_point, alpha.zero_point, y.zero_point, low, high, 0];
         q.extend([identity, scaled].iter().flat_map(|m| [m.mantissa, m.shift]));
         self.two_operands("binary", &[elem, alpha_elem], operation, q, Some(4))

@@ -8,7 +8,7 @@ use octet_ir::arith::{reciprocal, rounding_divide_by_pot, saturating_rounding_do
 
 use super::broadcast::{Offset, walk, zip_broadcast};
 use super::simd::dispatch;
-use super::{Affine, Bounds, Multiplier, Quantized, Result, RoundingProfile, Storage, ensure, is_litert};
+use super::{Affine, Bounds, Multiplier, Quantized, Result, RoundingProfile, Storage, ensure, of_type};
 
 /// A prepared operation. `T` of `run` must be the type that it was prepared for.
 #[derive(Clone, Debug)]
@@ -51,30 +51,18 @@ impl Binary {
         Self { kind, a_zero: a.zero_point, b_zero: b.zero_point, zero_point: output.zero_point, min, max }
     }
 
-    /// ADD. Scales are compared in double precision.
+    /// ADD.
     pub fn add<T: Quantized>(a: Affine, b: Affine, output: Affine, activation: Bounds) -> Result<Self> {
         Self::sum::<T>(a, b, output, activation, false)
     }
 
-    /// SUB. LiteRT computes the ratios of scales in single precision.
-    pub fn sub<T: Quantized>(a: Affine, b: Affine, output: Affine, activation: Bounds, profile: RoundingProfile) -> Result<Self> {
-        if profile == RoundingProfile::Tflm {
-            return Self::sum::<T>(a, b, output, activation, true);
-        }
-        let left_shift = sum_shift::<T>();
-        let twice_max = 2.0 * a.scale.max(b.scale);
-        let kind = Kind::Sum {
-            left_shift,
-            a: below_one(f64::from(a.scale / twice_max))?,
-            b: below_one(f64::from(b.scale / twice_max))?,
-            out: below_one(f64::from(twice_max / ((1u32 << left_shift) as f32 * output.scale)))?,
-            negate: true,
-        };
-        Ok(Self::new::<T>(kind, a, b, output, activation))
+    /// SUB.
+    pub fn sub<T: Quantized>(a: Affine, b: Affine, output: Affine, activation: Bounds) -> Result<Self> {
+        Self::sum::<T>(a, b, output, activation, true)
     }
 
     fn sum<T: Quantized>(a: Affine, b: Affine, output: Affine, activation: Bounds, negate: bool) -> Result<Self> {
-        let left_shift = sum_shift::<T>();
+        let left_shift = if T::MAX > 255 { 15 } else { 20 };
         let twice_max = 2.0 * f64::from(a.scale.max(b.scale));
         let kind = Kind::Sum {
             left_shift,
@@ -87,19 +75,15 @@ impl Binary {
     }
 
     /// MUL.
-    pub fn mul<T: Quantized>(a: Affine, b: Affine, output: Affine, activation: Bounds) -> Result<Self> {
-        let real = f64::from(a.scale) * f64::from(b.scale) / f64::from(output.scale);
+    pub fn mul<T: Quantized>(a: Affine, b: Affine, output: Affine, activation: Bounds, profile: RoundingProfile) -> Result<Self> {
+        let real = of_type::<T>(profile).ratio_times(a.scale, b.scale, output.scale);
         Ok(Self::new::<T>(Kind::Mul(Multiplier::from_real(real)), a, b, output, activation))
     }
 
     /// DIV by Newton-Raphson reciprocals. A divisor of 0 gives what the arithmetic gives. LiteRT takes the ratio of scales in single
     /// precision.
     pub fn div<T: Quantized>(a: Affine, b: Affine, output: Affine, activation: Bounds, profile: RoundingProfile) -> Result<Self> {
-        let real = if is_litert::<T>(profile) {
-            f64::from(a.scale / (b.scale * output.scale))
-        } else {
-            f64::from(a.scale) / (f64::from(b.scale) * f64::from(output.scale))
-        };
+        let real = of_type::<T>(profile).ratio_to_product(a.scale, b.scale, output.scale);
         Ok(Self::new::<T>(Kind::Div(Multiplier::from_real(real)), a, b, output, activation))
     }
 
@@ -118,9 +102,9 @@ impl Binary {
     }
 
     /// PRELU: `a` where it is not negative, else `a * alpha`.
-    pub fn prelu<T: Quantized>(input: Affine, alpha: Affine, output: Affine) -> Result<Self> {
-        let identity = f64::from(input.scale) / f64::from(output.scale);
-        let scaled = f64::from(input.scale) * f64::from(alpha.scale) / f64::from(output.scale);
+    pub fn prelu<T: Quantized>(input: Affine, alpha: Affine, output: Affine, profile: RoundingProfile) -> Result<Self> {
+        let profile = of_type::<T>(profile);
+        let (identity, scaled) = (profile.ratio(input.scale, output.scale), profile.ratio_times(input.scale, alpha.scale, output.scale));
         let kind = Kind::Prelu { identity: Multiplier::from_real(identity), alpha: Multiplier::from_real(scaled) };
         Ok(Self::new::<T>(kind, input, alpha, output, Bounds::NONE))
     }
@@ -208,11 +192,6 @@ fn rounding_divide_by_any_pot(x: i32, exponent: u32) -> i32 {
         return rounding_divide_by_pot(x, exponent);
     }
     x.wrapping_shr(exponent) + i32::from(x >= 0)
-}
-
-/// How far ADD and SUB shift their operands up before they scale them.
-fn sum_shift<T: Quantized>() -> u32 {
-    if T::MAX > 255 { 15 } else { 20 }
 }
 
 /// A multiplier that must be in `(0, 1)`, as the runtimes check.

@@ -151,9 +151,9 @@ macro_rules! quantized {
 }
 quantized!(i8, I8; u8, U8; i16, I16; i32, I32);
 
-/// Whether a kernel follows LiteRT: by choice, or because nobody else computes on `u8`.
-pub(crate) fn is_litert<T: Quantized>(profile: RoundingProfile) -> bool {
-    profile == RoundingProfile::LitertReference || T::MIN == 0
+/// [`RoundingProfile::of_type`] of a storage type.
+pub(crate) fn of_type<T: Quantized>(profile: RoundingProfile) -> RoundingProfile {
+    profile.of_type(T::MIN == 0)
 }
 
 /// Real bounds of a fused activation; `None` is unbounded.

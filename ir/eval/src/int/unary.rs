@@ -12,7 +12,7 @@ use octet_ir::arith::{
     saturating_rounding_doubling_high_mul_i16, tanh,
 };
 
-use super::{Affine, Bounds, KernelError, Multiplier, Quantized, Result, RoundingProfile, Storage, ensure, is_litert};
+use super::{Affine, Bounds, KernelError, Multiplier, Quantized, Result, RoundingProfile, Storage, ensure, of_type};
 
 /// A function of one real number that has an integer kernel.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -193,6 +193,7 @@ fn erfc(x: f64) -> f64 {
 
 fn bytes<T: Quantized>(function: Function, input: Affine, output: Affine, profile: RoundingProfile) -> Result<[u8; 256]> {
     let signed = T::MIN < 0;
+    let profile = of_type::<T>(profile);
     let ratio = Multiplier::from_real(profile.ratio(input.scale, output.scale));
     let table = |f: &dyn Fn(i32) -> i32| byte_table_in(signed, |q| f(q.wrapping_sub(input.zero_point)).wrapping_add(output.zero_point));
     let real = |f: &dyn Fn(f32) -> f32| byte_table(input, output, signed, f);
@@ -290,8 +291,7 @@ fn hard_swish_table<T: Quantized>(input: Affine, output: Affine, profile: Roundi
     let hires = (1.0f32 / 128.0) * input.scale;
     let reluish_scale = 3.0f32 / 32768.0;
     // LiteRT divides in single precision.
-    let ratio =
-        |a: f32, b: f32| Multiplier::from_real(if is_litert::<T>(profile) { f64::from(a / b) } else { f64::from(a) / f64::from(b) });
+    let ratio = |a: f32, b: f32| Multiplier::from_real(of_type::<T>(profile).ratio(a, b));
     let (out, reluish) = (ratio(hires, output.scale), ratio(hires, reluish_scale));
     ensure(out.shift <= 0, || format!("HARD_SWISH needs an output scale above {hires}, not {}", output.scale))?;
     let (out_mantissa, reluish_mantissa) = (downscale_to_i16(out.mantissa), downscale_to_i16(reluish.mantissa));

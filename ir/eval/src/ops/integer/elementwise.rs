@@ -77,8 +77,8 @@ pub(super) fn binary(op: &Binary, cx: &PrepareCx<'_>) -> Prepared {
     by_storage!(cx, elem, T => {
         let prepare = match op.kind {
             BinaryKind::Add => binary::Binary::add::<T>(a, b, output, activation),
-            BinaryKind::Sub => binary::Binary::sub::<T>(a, b, output, activation, cx.profile),
-            BinaryKind::Mul => binary::Binary::mul::<T>(a, b, output, activation),
+            BinaryKind::Sub => binary::Binary::sub::<T>(a, b, output, activation),
+            BinaryKind::Mul => binary::Binary::mul::<T>(a, b, output, activation, cx.profile),
             BinaryKind::Div => binary::Binary::div::<T>(a, b, output, activation, cx.profile),
             BinaryKind::SquaredDifference => binary::Binary::squared_difference::<T>(a, b, output),
             BinaryKind::Maximum => {
@@ -117,7 +117,7 @@ pub(super) fn prelu(cx: &PrepareCx<'_>) -> Prepared {
         return Err(cx.unsupported());
     }
     by_storage!(cx, elem, T => {
-        let op = prepared(cx, binary::Binary::prelu::<T>(input, alpha, output))?;
+        let op = prepared(cx, binary::Binary::prelu::<T>(input, alpha, output, cx.profile))?;
         if narrow { run_binary::<T, i8>(op, a_shape, b_shape) } else { run_binary::<T, T>(op, a_shape, b_shape) }
     })
 }
