@@ -97,6 +97,14 @@ pub fn write(module: &Module, options: &WasmOptions, notes: &mut Diagnostics) ->
     Ok(bytes)
 }
 
+/// Splits a module: the kernel of a region of its main graph (`A..B`, or one operation), and the module that calls it by a custom operation.
+///
+/// # Errors
+/// `WGN005` when the region is not in the graph or cannot be a kernel.
+pub fn split(module: &Module, region: &str) -> Result<(Module, Module), Diagnostic> {
+    region::split(module, region)
+}
+
 /// The registered backend `wasm`.
 struct WasmBackend(WasmOptions);
 

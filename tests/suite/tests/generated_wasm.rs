@@ -148,3 +148,42 @@ fn generated_graphs_have_the_interpreters_bytes() {
     findings.extend(differing);
     assert!(findings.is_empty() && ran > 0, "{} of {ran}:\n{}", findings.len(), findings.join("\n"));
 }
+
+/// A region compiled alone computes in Node what it computes in the whole model, and the graph that calls it is sound.
+#[test]
+fn zoo_regions_are_kernels() {
+    use octet_ir::{EntityId, Op, verify};
+    use octet_plugin::Tensor;
+
+    let Some(zoo) = octet_tests::peers::zoo() else { return };
+    let module = optimized(&ours::read(&zoo.join("peers/kws.tf.int8io.tflite")).expect("the zoo reads"));
+    let mut whole = ours::interpreter(&module, RoundingProfile::default(), Wanted::Tensors).expect("it runs");
+    let inputs = ours::random_inputs(&whole, 1, 5).expect("inputs");
+    ours::run(&mut whole, &inputs, Wanted::Tensors).expect("outputs");
+    let graph = module.main();
+    // By name: what a value of a part is in the whole.
+    let value_of = |part: &Module, value| -> Tensor {
+        let name = part.main().value_name(value);
+        let (id, _) = graph.values().find(|(id, _)| graph.value_name(*id) == name).expect("names are kept");
+        whole.get_tensor(id.index()).expect("a tensor")
+    };
+    for (region, count) in [("average_pool_2d..softmax", 4), ("fully_connected", 1)] {
+        let (kernel, rest) = octet_backend_wasm::split(&module, region).expect("a region");
+        verify::verify(&kernel).expect("a sound kernel");
+        verify::verify(&rest).expect("a sound graph");
+        assert_eq!(kernel.main().op_count(), count);
+        assert_eq!(rest.main().op_count(), graph.op_count() - count + 1);
+        let bytes = octet_backend_wasm::write(&kernel, &WasmOptions::default(), &mut octet_ir::Diagnostics::default()).expect("a module");
+        let custom = rest.main().ops().find_map(|(_, o)| if let Op::Custom(custom) = o.op() { Some(custom.name.clone()) } else { None });
+        let line = format!("octet.kernel 1\nname: {}\n", custom.expect("a custom operation"));
+        assert!(bytes.windows(line.len()).any(|w| w == line.as_bytes()), "the module has the operation's name");
+        let sample: Vec<u8> = kernel.main().inputs().iter().flat_map(|&v| value_of(&kernel, v).bytes).collect();
+        let wanted: Vec<u8> = kernel.main().outputs().iter().flat_map(|&v| value_of(&kernel, v).bytes).collect();
+        let mut batch = Batch::new();
+        batch.add(&kernel, &WasmOptions::default(), &[sample]).expect("a valid module");
+        assert_eq!(batch.run().expect("node runs"), [Ran::Done(wanted)], "{region}");
+    }
+    for wrong in ["softmax..average_pool_2d", "conv_2d", "nothing"] {
+        assert_eq!(octet_backend_wasm::split(&module, wrong).expect_err(wrong).code, "WGN005");
+    }
+}

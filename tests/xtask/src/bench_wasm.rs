@@ -60,11 +60,13 @@ pub(crate) fn bench(write: bool) -> Outcome {
         let litert_js = json!({"peer": "litert", "modules": modules, "model": source, "shape": shape, "dtype": "int8", "rounds": ROUNDS});
         let litert_js = ms(script("peers.mjs", &[litert_js])?.first())?;
         let native = json!({
-            "op": "litert_speed", "model": source, "data": zoo.join("data").join(data), "scale": Value::Null, "threads": 1, "seconds": 0.5,
-            "rounds": 5,
+            "op": "litert_speed", "model": source, "data": zoo.join("data").join(data), "scale": Value::Null, "threads": 1, "rounds": 5,
         });
         let native = Peers::find()?.run(&[native])?;
-        let native = native.first().filter(|a| a.ok).ok_or("LiteRT does not run")?;
+        let native = native
+            .first()
+            .filter(|a| a.ok)
+            .ok_or_else(|| format!("LiteRT does not run: {}", native.first().map(|a| a.error.as_str()).unwrap_or_default()))?;
         let native = native.value["ms"].as_array().into_iter().flatten().filter_map(Value::as_f64).fold(f64::INFINITY, f64::min);
         let best = node.iter().filter_map(|a| a["ms"].as_f64()).fold(f64::INFINITY, f64::min);
         for (build, answer) in ["strict", "relaxed"].iter().zip(&node) {
