@@ -9,7 +9,7 @@ use octet_peers::workspace_root;
 use crate::run::{Outcome, cargo, command, run};
 use crate::zoo::Network;
 
-/// Leaves out what is on by default in the binary: the WebAssembly engine.
+/// Leaves out the WebAssembly engine, whatever the defaults are.
 pub(crate) const LIGHT: &str = "--no-default-features";
 
 /// Builds a release binary of a package and gives its path.

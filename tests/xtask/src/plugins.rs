@@ -24,7 +24,8 @@ const OPERATIONS: usize = 10_000;
 const ROUNDS: usize = 21;
 
 /// The crates that see the engine. They are always selected together: cargo then settles on one set of features, and builds the engine once.
-const ENGINE: [&str; 6] = ["--package", "octet", "--package", "octet-plugin-host", "--features", "octet-plugin-host/engine"];
+pub(crate) const ENGINE: [&str; 6] =
+    ["--package", "octet", "--package", "octet-plugin-host", "--features", "octet-plugin-host/engine,octet/wasm-plugins"];
 
 /// Lints what the engine's feature adds, builds and runs the examples by their own instructions, and attacks the sandbox. `full` also runs the long tests.
 pub(crate) fn plugins(full: bool) -> Outcome {
@@ -48,7 +49,7 @@ pub(crate) fn measure(write: bool) -> Outcome {
 
 /// Milliseconds that a plugin adds to a command, and whether a bar is missed.
 fn overhead() -> Outcome<(String, bool)> {
-    run(&mut cargo(&["build", "--quiet", "--release", "--package", "octet", "--bin", "octet"]))?;
+    run(&mut cargo(&["build", "--quiet", "--release", "--features", "wasm-plugins", "--package", "octet", "--bin", "octet"]))?;
     let octet = target().join("release/octet");
     let scratch = target().join("plugins");
     std::fs::create_dir_all(&scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;

@@ -39,7 +39,7 @@ pub(crate) fn wasm(names: &[String], write: bool) -> Outcome {
     setup(false)?;
     debian(&PACKAGES, &["node", "chromium"])?;
     run(&mut cargo(&["build", "--quiet", "--package", "octet", "--bin", "octet"]))?;
-    run(&mut cargo(&["build", "--quiet", "--package", "octet-plugin-host", "--features", "engine", "--example", "run_model"]))?;
+    run(&mut cargo(&[&["build", "--quiet"][..], &crate::plugins::ENGINE, &["--example", "run_model"]].concat()))?;
     let octet = crate::octet::target().join("debug/octet");
     let scratch = crate::octet::target().join("wasm");
     std::fs::create_dir_all(&scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;
