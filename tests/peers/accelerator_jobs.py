@@ -87,7 +87,8 @@ def vela(job):
     cpu = []
     for operator in graph.operators:
         code = model.operatorCodes[operator.opcodeIndex].customCode
-        if code is None or bytes(code) != b"ethos-u":
+        has_result = operator.outputs is not None and len(operator.outputs) > 0
+        if has_result and (code is None or bytes(code) != b"ethos-u"):
             cpu.append(graph.tensors[operator.outputs[0]].name.decode("utf-8", "replace"))
     reasons = {}
     lines = done.stdout.splitlines() + done.stderr.splitlines()

@@ -23,10 +23,17 @@ pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace_root().join("target"), PathBuf::from)
 }
 
-/// `octet compile` of a network with its calibration data.
+/// `octet compile` of a network with its calibration data, without notes.
 pub(crate) fn compile(octet: &Path, network: &Network, mode: &str, out: &Path) -> Outcome<Command> {
+    let mut compile = compile_telling(octet, network, mode, out)?;
+    compile.arg("--quiet");
+    Ok(compile)
+}
+
+/// The same, with notes.
+pub(crate) fn compile_telling(octet: &Path, network: &Network, mode: &str, out: &Path) -> Outcome<Command> {
     let mut compile = command(octet, &["compile"]);
-    compile.arg(network.model()?).arg("-o").arg(out).args(["--quantize", mode, "--quiet"]);
+    compile.arg(network.model()?).arg("-o").arg(out).args(["--quantize", mode]);
     if let Some(data) = network.calibration()? {
         compile.arg("--data").arg(data);
         if let Some(scale) = network.scale {
