@@ -317,7 +317,8 @@ fn vela(octet: &Path, peers: &Peers, zoo: &Path, folder: &Path, files: &[PathBuf
     let about = format!(
         "Vela 5.2 for ethos-u55-128 on {} files: the zoo, what is compiled from it, and {RANDOM} random int8 graphs. \
          The same operations on the CPU in {same}, others in {other}, no answer on {refused}; \
-         {whole} run on the NPU as a whole by both. What Vela computes at compile time (shapes of known sizes) or drops (state that nobody reads) is not in its \
+         {whole} run on the NPU as a whole by both. What Vela computes at compile time (shapes of known sizes) or drops (state that nobody \
+         reads) is not in its \
          file and stands as NPU; where it writes no file, the last line that it printed is told.",
         models.len()
     );
