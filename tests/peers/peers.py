@@ -15,6 +15,7 @@ It never decides whether an answer is right. That is the caller's part.
 
 import importlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -64,7 +65,7 @@ def run_job(job):
     try:
         module, function = OPS[job["op"]]
         # A job with a time limit ends its process when it runs over: the caller sees a crash.
-        signal.alarm(job.get("seconds", 0))
+        signal.alarm(math.ceil(job.get("seconds", 0)))
         function = getattr(importlib.import_module(module), function)
         answer = function() if module == "os" else function(job)
         return {"ok": True, **answer}

@@ -325,6 +325,16 @@ fn misshapen(input: &Input, shape: &[usize]) -> Diagnostic {
     }
     let wanted: Option<usize> = input.shape.get(1..).and_then(|t| t.iter().copied().try_fold(1usize, |n, d| n.checked_mul(d?)));
     let have = shape.get(1..).map(npy::count);
+    if let (&[_, a, b, c], &[_, Some(x), Some(y), Some(z)]) = (shape, input.shape.as_slice()) {
+        if [c, a, b] == [x, y, z] {
+            return out.with_help(
+                "the data have channels innermost, the input outermost: np.transpose(x, (0, 3, 1, 2)), or --layout nhwc for an ONNX model",
+            );
+        }
+        if [b, c, a] == [x, y, z] {
+            return out.with_help("the data have channels outermost, the input innermost: np.transpose(x, (0, 2, 3, 1))");
+        }
+    }
     if wanted.is_some() && wanted == have {
         return out.with_help(format!(
             "the outermost axis counts samples; each has the right number of elements: reshape to {}",

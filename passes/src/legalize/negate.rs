@@ -1,19 +1,22 @@
 //! Computes NEG as MUL by -1.
 //!
-//! One rounding, where the kernel has none if both scales are the same: the result may be off by one level.
+//! One rounding, where the kernel has none if both scales are the same: the result may be off by one level. Of -128, which the kernel leaves as it
+//! is, it gives 127.
 //!
 //! ```ir
 //! graph @main(%0: 1x8 !q<i8, 0.05> loc("x")) {
-//!   %1 = neg(%0) : 1x8 !q<i8, 0.05> loc("y")
-//!   return %1
+//!   %1 = relu(%0) : 1x8 !q<i8, 0.05> loc("positive")
+//!   %2 = neg(%1) : 1x8 !q<i8, 0.05> loc("y")
+//!   return %2
 //! }
 //! ```
 //! becomes
 //! ```ir
 //! graph @main(%0: 1x8 !q<i8, 0.05> loc("x")) {
-//!   %1 = const [-127] : !q<i8, 0.007874016>
-//!   %2 = mul(%0, %1) : 1x8 !q<i8, 0.05> loc("y")
-//!   return %2
+//!   %1 = relu(%0) : 1x8 !q<i8, 0.05> loc("positive")
+//!   %2 = const [-127] : !q<i8, 0.007874016>
+//!   %3 = mul(%1, %2) : 1x8 !q<i8, 0.05> loc("y")
+//!   return %3
 //! }
 //! ```
 

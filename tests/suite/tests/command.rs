@@ -223,7 +223,8 @@ fn what_is_given_in_vain_is_told() {
 #[test]
 fn one_array_goes_into_an_npy() {
     let bench = Bench::new();
-    let two = "octet.ir 1\ngraph @main(%0: 1x4 f32 loc(\"x\")) {\n  %1 = relu(%0) : 1x4 f32 loc(\"y\")\n  %2 = neg(%0) : 1x4 f32 loc(\"z\")\n  return %1, %2\n}\n";
+    let two = "octet.ir 1\ngraph @main(%0: 1x4 f32 loc(\"x\")) {\n  %1 = relu(%0) : 1x4 f32 loc(\"y\")\n  \
+               %2 = neg(%0) : 1x4 f32 loc(\"z\")\n  return %1, %2\n}\n";
     let (one, two) = (bench.write("one.ir", RELU), bench.write("two.tflite", two));
     let data = bench.arrays("x.npz", &[("x", Array::from_f32(&[2, 4], &[1.0; 8]))]);
     let out = bench.path("out.npy");

@@ -92,8 +92,8 @@ pub(crate) fn wasm(names: &[String], write: bool) -> Outcome {
     let body = format!(
         "`equal` says that the outputs of {SAMPLES} random inputs have every bit of TensorFlow Lite Micro's. `strict instead` says that the engine has no \
          exact relaxed dot product on this machine, which the module's probe told before it ran: the loader takes the strict build then. Engines: wasmtime, \
-         Node {}, {}. Sizes are those of the strict build, and in brackets of the file that it was made of. wasmparser validates every module before wasmtime runs \
-         it.\n\n{}\n{drawn}\n{} findings.\n",
+         Node {}, {}. Sizes are those of the strict build, and in brackets of the file that it was made of. wasmparser validates every module before \
+         wasmtime runs it.\n\n{}\n{drawn}\n{} findings.\n",
         version("node"),
         version("chromium"),
         table.text(),

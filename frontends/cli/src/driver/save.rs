@@ -33,6 +33,10 @@ impl Destination {
         if path.file_name().is_none() {
             return Err(Diagnostic::error("CLI003", "cannot write: this names no file").in_file(path.display().to_string()));
         }
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+            let message = format!("cannot write: there is no folder '{}'", folder.display());
+            return Err(Diagnostic::error("CLI003", message).in_file(path.display().to_string()));
+        }
         let special = path.exists() && !path.is_file();
         let probe = if special { OpenOptions::new().write(true).open(&path).map(drop) } else { temporary(&path).map(drop) };
         probe.map_err(|e| failed(&e))?;
