@@ -251,6 +251,7 @@ fn wrong_arguments_are_told() {
     transcript!(bench, ["compile", &sine(), "-o", &bench.path("o"), "--quantize", "int8"], []);
     transcript!(bench, ["compile", &sine(), "-o", &bench.path("o"), "--target", "c99"], []);
     transcript!(bench, ["compile", &sine(), "-o", &bench.path("o"), "--target", "tflite{speed = fast}"], []);
+    transcript!(bench, ["compile", &sine(), "-o", &bench.path("o"), "--emit-test"], []);
     transcript!(bench, ["compare", &sine(), &sine()], []);
     transcript!(bench, ["run", &sine(), "--input", "x.npy", "--signature", "main"], []);
 }

@@ -327,27 +327,25 @@ fn target(arguments: &Arguments) -> Result<(String, Options, bool), Failure> {
     if arguments.strip_names {
         options.push(("strip_names".into(), Attr::Bool(true)));
     }
-    if arguments.emit_test {
-        options.push(("test".into(), Attr::Bool(true)));
-    }
-    if let Some(kernel) = &arguments.kernel {
-        options.push(("kernel".into(), Attr::Str(kernel.clone())));
-    }
-    if arguments.emit_loader {
-        options.push(("loader".into(), Attr::Bool(true)));
-    }
-    if arguments.emit_demo {
-        options.push(("demo".into(), Attr::Bool(true)));
-    }
-    if let Some(simd) = arguments.simd {
-        let word = simd.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
-        options.push(("simd".into(), Attr::Word(word)));
-    }
-    for (name, value) in [("regions", &arguments.region), ("optimize", &arguments.optimize)] {
-        if let Some(value) = value {
-            let value = if name == "optimize" { Attr::Word(value.clone()) } else { Attr::Str(value.clone()) };
-            options.push((name.into(), value));
+    let simd = arguments.simd.and_then(|simd| Some(simd.to_possible_value()?.get_name().to_owned()));
+    let (text, word) = (|v: &String| Attr::Str(v.clone()), |v: &String| Attr::Word(v.clone()));
+    let switch = |given: bool| given.then_some(Attr::Bool(true));
+    // Flags of one target each, with the backend's name for them.
+    let flags = [
+        ("c", "--emit-test", "test", switch(arguments.emit_test)),
+        ("c", "--region", "regions", arguments.region.as_ref().map(text)),
+        ("c", "--optimize", "optimize", arguments.optimize.as_ref().map(word)),
+        ("wasm", "--kernel", "kernel", arguments.kernel.as_ref().map(text)),
+        ("wasm", "--emit-loader", "loader", switch(arguments.emit_loader)),
+        ("wasm", "--emit-demo", "demo", switch(arguments.emit_demo)),
+        ("wasm", "--simd", "simd", simd.as_ref().map(word)),
+    ];
+    for (target, flag, name, value) in flags {
+        let Some(value) = value else { continue };
+        if spec.name != target {
+            return Err(Failure::usage(Diagnostic::error("CLI002", format!("{flag} needs --target {target}"))));
         }
+        options.push((name.into(), value));
     }
     let registry = Registry::<BackendEntry>::collect()?;
     let backend = (registry.get(&spec.name).map_err(Failure::usage)?.create)(options.clone()).map_err(Failure::usage)?;
