@@ -9,7 +9,7 @@
 //! and time are limited (`Limits`); files are screened before they are compiled; every call has a store of its own. The same plugin, model and
 //! options give the same edits on every machine, unless the wall clock stops it.
 //!
-//! [`Model`] runs models that the compiler wrote as WebAssembly.
+//! `Model` runs models that the compiler wrote as WebAssembly.
 //!
 //! This is the only crate that sees the WebAssembly engine. It opens no file but those that it is told to load, and writes none but compiled code,
 //! into the cache that it is given.
