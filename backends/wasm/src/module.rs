@@ -2,7 +2,7 @@
 
 use octet_ir::Diagnostic;
 use octet_loops::plan::Plan;
-use octet_loops::{Arg, BufferKind, Data, Port, Program};
+use octet_loops::{Arg, BufferKind, Port, Program};
 use wasm_encoder::{
     BlockType, ConstExpr, CustomSection, DataSection, ExportKind, ExportSection, MemorySection, MemoryType, Module, StartSection, ValType,
 };
@@ -214,7 +214,7 @@ fn segments(program: &Program, rewritten: &Rewritten, layout: &Layout) -> Vec<(u
         if rewritten.widened.contains(&index) {
             from = layout.widened.0 + (from - layout.widened.2) / 2;
         }
-        let bytes = bytes(&constant.data);
+        let bytes = constant.data.to_le_bytes();
         let from = from - FIRST;
         if let Some(place) = image.get_mut(from..from + bytes.len()) {
             place.copy_from_slice(&bytes);
@@ -243,17 +243,4 @@ fn segments(program: &Program, rewritten: &Rewritten, layout: &Layout) -> Vec<(u
         at = stop;
     }
     pieces
-}
-
-/// The bytes of values.
-fn bytes(data: &Data) -> Vec<u8> {
-    match data {
-        Data::I8(v) => v.iter().map(|x| x.cast_unsigned()).collect(),
-        Data::U8(v) => v.clone(),
-        Data::I16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        Data::U16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        Data::I32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        Data::I64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        Data::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-    }
 }

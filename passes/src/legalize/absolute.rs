@@ -18,23 +18,15 @@
 //! ```
 
 use octet_ir::ops::{Prelu, UnaryKind};
-use octet_ir::{Graph, Module, Op, OpId, Patch};
+use octet_ir::{Graph, Module, OpId, Patch};
 
-use super::build::{Chain, byte_scale};
-use crate::rewrite::pattern::{operand, result};
+use super::build::{Chain, function_of_bytes};
 use crate::rewrite::{Refusal, rewrite};
 
 rewrite!(Absolute = "absolute", absolute);
 
 fn absolute(_: &Module, graph: &Graph, root: OpId) -> Result<Patch, Refusal> {
-    let operation = graph.op(root);
-    if !matches!(operation.op(), Op::Unary(unary) if unary.kind == UnaryKind::Abs) {
-        return Err(Refusal::NoMatch);
-    }
-    let x = operand(operation, 0)?;
-    byte_scale(graph.ty(x))?;
-    let ty = graph.ty(result(operation)?);
-    byte_scale(ty)?;
+    let (x, ty) = function_of_bytes(graph, root, UnaryKind::Abs)?;
     let mut chain = Chain::of(graph, root)?;
     let alpha = chain.slope(ty.elem, -1.0);
     chain.last(root, Prelu::default(), &[x, alpha])

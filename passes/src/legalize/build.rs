@@ -1,10 +1,10 @@
 //! What the rewrites of this pass are written with: chains of operations that end in the type and name of what they stand for.
 
-use octet_ir::ops::{Reshape, Slice};
+use octet_ir::ops::{Reshape, Slice, UnaryKind};
 use octet_ir::{Constant, ElementType, Graph, Loc, Op, OpId, Patch, Quantization, Shape, Type, ValueId};
 
 use crate::rewrite::Refusal;
-use crate::rewrite::pattern::result;
+use crate::rewrite::pattern::{operand, result};
 
 /// A patch that replaces one operation with several.
 pub(super) struct Chain<'g> {
@@ -24,6 +24,19 @@ pub(super) fn byte_scale(ty: &Type) -> Result<(f32, i64), Refusal> {
         return Err(Refusal::NoMatch);
     }
     ty.scale_zero_point().ok_or(Refusal::NoMatch)
+}
+
+/// The operand and the result's type of an operation that computes this function of bytes.
+pub(super) fn function_of_bytes(graph: &Graph, root: OpId, kind: UnaryKind) -> Result<(ValueId, Type), Refusal> {
+    let operation = graph.op(root);
+    if !matches!(operation.op(), Op::Unary(unary) if unary.kind == kind) {
+        return Err(Refusal::NoMatch);
+    }
+    let x = operand(operation, 0)?;
+    byte_scale(graph.ty(x))?;
+    let ty = graph.ty(result(operation)?);
+    byte_scale(ty)?;
+    Ok((x, ty.clone()))
 }
 
 /// Sizes of a shape that is known.

@@ -22,23 +22,16 @@
 //! ```
 
 use octet_ir::ops::{Activation, Binary, BinaryKind, UnaryKind};
-use octet_ir::{ElementType, Graph, Module, Op, OpId, Patch, Quantization};
+use octet_ir::{ElementType, Graph, Module, OpId, Patch, Quantization};
 
-use super::build::{Chain, byte_scale};
-use crate::rewrite::pattern::{operand, result};
+use super::build::{Chain, byte_scale, function_of_bytes};
 use crate::rewrite::{Refusal, rewrite};
 
 rewrite!(HardSwish = "hard_swish", hard_swish);
 
 fn hard_swish(_: &Module, graph: &Graph, root: OpId) -> Result<Patch, Refusal> {
-    let operation = graph.op(root);
-    if !matches!(operation.op(), Op::Unary(unary) if unary.kind == UnaryKind::HardSwish) {
-        return Err(Refusal::NoMatch);
-    }
-    let x = operand(operation, 0)?;
-    let ty = graph.ty(result(operation)?).clone();
+    let (x, ty) = function_of_bytes(graph, root, UnaryKind::HardSwish)?;
     let (scale, zero_point) = byte_scale(&ty)?;
-    byte_scale(graph.ty(x))?;
     let lowest = if ty.elem == ElementType::U8 { 0 } else { -128 };
     let mut chain = Chain::of(graph, root)?;
     let (three, sixth) = (chain.number(ty.elem, 3.0), chain.number(ty.elem, 1.0 / 6.0));

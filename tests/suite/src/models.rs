@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use octet_ir::Module;
 use octet_peers::{workspace_root, zoo};
+
+use crate::ours;
 
 /// A file of docs/examples.
 #[must_use]
@@ -33,4 +36,26 @@ pub fn zoo_models() -> Option<Vec<PathBuf>> {
 #[must_use]
 pub fn is_for_edgetpu(path: &Path) -> bool {
     path.file_stem().is_some_and(|s| s.to_string_lossy().ends_with("_edgetpu"))
+}
+
+/// The integer networks of the zoo with their file names, those of Edge TPUs left out; with `$OCTET_ONLY`, those whose name contains it. `None` as
+/// for [`zoo_models`].
+///
+/// # Panics
+/// If a file of the zoo cannot be read.
+#[must_use]
+pub fn zoo_integer_networks() -> Option<Vec<(String, Module)>> {
+    let only = std::env::var("OCTET_ONLY").ok();
+    let mut found = Vec::new();
+    for path in zoo_models()?.iter().filter(|p| !is_for_edgetpu(p)) {
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        if only.as_ref().is_some_and(|o| !name.contains(o.as_str())) {
+            continue;
+        }
+        let module = ours::read(path).expect("the zoo reads");
+        if ours::is_integer(&module) {
+            found.push((name, module));
+        }
+    }
+    Some(found)
 }

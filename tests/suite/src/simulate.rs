@@ -3,7 +3,7 @@
 
 use octet_loops::lang::{BinOp, Builtin, Elem, Expr, ExprKind, Function, Stmt, Ty};
 use octet_loops::plan::Plan;
-use octet_loops::{Arg, Data, Port, Program};
+use octet_loops::{Arg, Port, Program};
 
 /// Bytes, and for each the buffer that wrote it last.
 struct Memory {
@@ -47,18 +47,6 @@ pub struct Simulation<'p> {
     locals: Vec<Memory>,
 }
 
-fn constant_bytes(data: &Data) -> Vec<u8> {
-    match data {
-        Data::I8(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        Data::U8(v) => v.clone(),
-        Data::I16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        Data::U16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        Data::I32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        Data::I64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        Data::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-    }
-}
-
 impl<'p> Simulation<'p> {
     /// States are zero, everything else is nobody's.
     #[must_use]
@@ -72,7 +60,7 @@ impl<'p> Simulation<'p> {
             plan,
             arena: Memory::new(plan.size, None),
             apart: program.buffers.iter().enumerate().map(apart).collect(),
-            constants: program.constants.iter().map(|c| constant_bytes(&c.data)).collect(),
+            constants: program.constants.iter().map(|c| c.data.to_le_bytes()).collect(),
             locals: Vec::new(),
         }
     }

@@ -51,18 +51,9 @@ fn compare(module: &Module, options: &COptions, compiler: &str, flags: &[&str], 
 
 #[test]
 fn zoo_integer_networks_have_the_interpreters_bytes() {
-    let Some(paths) = models::zoo_models() else { return };
-    let only = std::env::var("OCTET_ONLY").ok();
+    let Some(networks) = models::zoo_integer_networks() else { return };
     let (mut findings, mut refused, mut done) = (Vec::new(), Vec::new(), 0);
-    for path in paths.iter().filter(|p| !models::is_for_edgetpu(p)) {
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        if only.as_ref().is_some_and(|o| !name.contains(o.as_str())) {
-            continue;
-        }
-        let module = ours::read(path).expect("the zoo reads");
-        if !ours::is_integer(&module) {
-            continue;
-        }
+    for (name, module) in networks {
         let module = optimized(&module);
         match compare(&module, &COptions::default(), "gcc", native::STRICT, 3, true) {
             Ok(()) => done += 1,

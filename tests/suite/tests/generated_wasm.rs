@@ -90,18 +90,9 @@ fn equal(found: &[u8], wanted: &[u8], exact: bool) -> Result<(), String> {
 
 #[test]
 fn zoo_integer_networks_have_the_interpreters_bytes() {
-    let Some(paths) = models::zoo_models() else { return };
-    let only = std::env::var("OCTET_ONLY").ok();
+    let Some(networks) = models::zoo_integer_networks() else { return };
     let (mut cases, mut refused, mut findings) = (Cases::default(), Vec::new(), Vec::new());
-    for path in paths.iter().filter(|p| !models::is_for_edgetpu(p)) {
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        if only.as_ref().is_some_and(|o| !name.contains(o.as_str())) {
-            continue;
-        }
-        let module = ours::read(path).expect("the zoo reads");
-        if !ours::is_integer(&module) {
-            continue;
-        }
+    for (name, module) in networks {
         match cases.add(&name, &optimized(&module), true, 3) {
             Ok(()) => {}
             Err(why) if why.contains("LOP001") => refused.push(format!("{name}: {}", why.lines().next().unwrap_or_default())),

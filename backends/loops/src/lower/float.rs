@@ -252,14 +252,7 @@ impl Cx<'_> {
             ReduceKind::Prod => 4,
             ReduceKind::Any | ReduceKind::All => return unsupported("generated code has no kernel for this reduction"),
         };
-        let (mut sizes, count) = self.reduced(operation)?;
-        if count == 0 {
-            return unsupported("there is nothing to reduce");
-        }
-        sizes.push(kind);
-        let x = self.read(operand(operation, 0)?)?;
-        let y = self.allocate(result(operation)?)?;
-        self.call("reduce_f32", &[], vec![x, y], Some(sizes))
+        self.reduce_by("reduce_f32", &[], kind, operation)
     }
 
     pub(super) fn softmax_f32(&mut self, beta: f32, kind: i32, operation: &Operation) -> Result<()> {

@@ -143,6 +143,11 @@ impl Cx<'_> {
             | ReduceKind::Any
             | ReduceKind::All => return unsupported(format!("no kernel computes this on {}", self.ty(operation, 0)?.elem)),
         };
+        self.reduce_by(kernel, types, kind, operation)
+    }
+
+    /// A reduction by a kernel that takes sizes and steps of kept and reduced axes, and the kind.
+    pub(super) fn reduce_by(&mut self, kernel: &'static str, types: &[Elem], kind: usize, operation: &Operation) -> Result<()> {
         let (mut sizes, count) = self.reduced(operation)?;
         if count == 0 {
             return unsupported("there is nothing to reduce");

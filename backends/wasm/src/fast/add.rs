@@ -3,17 +3,13 @@
 use wasm_encoder::{Function, InstructionSink, ValType};
 
 use super::epilogue::high_halves;
-use crate::asm::{Asm, Local, Signature, at};
+use crate::asm::{Asm, Local, at};
 
 /// Zero points of a, b and y, low, high, left shift, mantissa and shift of a, of b and of y, and whether to subtract: as the scalar kernel has them.
 pub(super) type Scales = [i32; 13];
 
 /// Operands, result, count (a multiple of 8).
-const PARAMS: usize = 4;
-
-pub(super) fn signature() -> Signature {
-    Signature { params: vec![ValType::I32; PARAMS], results: Vec::new() }
-}
+pub(super) const PARAMS: usize = 4;
 
 pub(super) fn name(q: &Scales) -> String {
     format!("add.{q:?}")

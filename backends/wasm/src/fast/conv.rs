@@ -7,7 +7,7 @@
 use wasm_encoder::{BlockType, Function, ValType};
 
 use super::epilogue::{Form, Rounding};
-use crate::asm::{Asm, Local, Signature, at};
+use crate::asm::{Asm, Local, at};
 
 /// How the products are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +54,6 @@ impl Shape {
 /// bytes of weights of one
 /// filter row of eight channels, filters, zero point, lowest, highest.
 pub(super) const PARAMS: usize = 14;
-
-pub(super) fn signature() -> Signature {
-    Signature { params: vec![ValType::I32; PARAMS], results: Vec::new() }
-}
 
 struct Emitter {
     asm: Asm,

@@ -4,7 +4,7 @@
 use wasm_encoder::{BlockType, Function, ValType};
 
 use super::epilogue::{Form, Rounding};
-use crate::asm::{Asm, Local, Signature, at};
+use crate::asm::{Asm, Local, at};
 
 /// What the code of one layer is made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,10 +25,6 @@ impl Shape {
 
 /// Image, weights, table, result, output rows and columns, bytes between windows of two output rows, zero point, lowest, highest.
 pub(super) const PARAMS: usize = 10;
-
-pub(super) fn signature() -> Signature {
-    Signature { params: vec![ValType::I32; PARAMS], results: Vec::new() }
-}
 
 const X: Local = 0;
 const W: Local = 1;

@@ -6,17 +6,13 @@
 use wasm_encoder::{BlockType, Function, ValType};
 
 use super::conv::Dot;
-use crate::asm::{Asm, Local, Signature, at};
+use crate::asm::{Asm, Local, at};
 
 /// Image, copy, rows, values of a row, values before the first row's first one, values between rows, values behind the last row, zero point.
-const PARAMS: usize = 8;
+pub(super) const PARAMS: usize = 8;
 
 /// Values that may be written behind the last one, and read behind it with weight 0.
 pub(super) const SLACK: usize = 32;
-
-pub(super) fn signature() -> Signature {
-    Signature { params: vec![ValType::I32; PARAMS], results: Vec::new() }
-}
 
 pub(super) fn name(dot: Dot) -> String {
     format!("image.{dot:?}")

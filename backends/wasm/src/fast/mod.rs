@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use octet_ir::Diagnostic;
 use wasm_encoder::{BlockType, Function, ValType};
 
-use crate::asm::{Asm, at};
+use crate::asm::{Asm, Signature, at};
 use crate::functions::Functions;
 
 pub(crate) use conv::Dot;
@@ -66,15 +66,20 @@ impl Rewritten {
         *memory += 8;
         for (name, kernel) in &self.kernels {
             match kernel {
-                Kernel::Image(dot) => functions.add(name, image::signature(), image::function(*dot)),
-                Kernel::Conv(shape) => functions.add(name, conv::signature(), conv::function(*shape, scratch)),
-                Kernel::Depthwise(shape) => functions.add(name, depthwise::signature(), depthwise::function(shape)),
-                Kernel::Add(scales) => functions.add(name, add::signature(), add::function(scales)),
-                Kernel::Pool(shape) => functions.add(name, pool::signature(), pool::function(*shape)),
+                Kernel::Image(dot) => functions.add(name, signature(image::PARAMS), image::function(*dot)),
+                Kernel::Conv(shape) => functions.add(name, signature(conv::PARAMS), conv::function(*shape, scratch)),
+                Kernel::Depthwise(shape) => functions.add(name, signature(depthwise::PARAMS), depthwise::function(shape)),
+                Kernel::Add(scales) => functions.add(name, signature(add::PARAMS), add::function(scales)),
+                Kernel::Pool(shape) => functions.add(name, signature(pool::PARAMS), pool::function(*shape)),
             };
         }
         Ok(())
     }
+}
+
+/// What a vector kernel takes: addresses and sizes. Results go to memory.
+fn signature(params: usize) -> Signature {
+    Signature { params: vec![ValType::I32; params], results: Vec::new() }
 }
 
 /// The function that widens the bytes from `first` to `end` to 16 bits each, from `wide` on. All are multiples of 16.

@@ -5,7 +5,7 @@
 
 use wasm_encoder::{BlockType, Function, ValType};
 
-use crate::asm::{Asm, Local, Signature, at};
+use crate::asm::{Asm, Local, at};
 
 /// What the code of one layer is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +22,7 @@ impl Shape {
 }
 
 /// Image, result, output rows and columns, bytes of an image row, bytes between windows of two rows, of two columns, lowest, highest.
-const PARAMS: usize = 9;
-
-pub(super) fn signature() -> Signature {
-    Signature { params: vec![ValType::I32; PARAMS], results: Vec::new() }
-}
+pub(super) const PARAMS: usize = 9;
 
 const X: Local = 0;
 const Y: Local = 1;
