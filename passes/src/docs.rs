@@ -17,6 +17,7 @@ const SOURCES: &[Source] = &[
     Source { pass: "fold", text: include_str!("fold/mod.rs"), rewrites: crate::fold::REWRITES },
     Source { pass: "canonicalize", text: include_str!("cleanup/mod.rs"), rewrites: crate::cleanup::REWRITES },
     Source { pass: "fuse", text: include_str!("fuse/mod.rs"), rewrites: crate::fuse::REWRITES },
+    Source { pass: "layout", text: include_str!("layout/mod.rs"), rewrites: &[] },
     Source { pass: "cse", text: include_str!("cleanup/cse.rs"), rewrites: &[] },
     Source { pass: "dce", text: include_str!("cleanup/dce.rs"), rewrites: &[] },
     Source { pass: "calibrate", text: include_str!("calibrate/mod.rs"), rewrites: &[] },
@@ -68,4 +69,16 @@ pub fn docs() -> String {
         }
     }
     page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pass_has_its_page() {
+        let registered = Registry::<PassEntry>::collect().expect("names are unique");
+        let missing: Vec<_> = registered.iter().map(|e| e.name).filter(|name| !SOURCES.iter().any(|s| s.pass == *name)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
 }

@@ -159,6 +159,10 @@ pub fn write(module: &Module, options: &COptions, notes: &mut Diagnostics) -> Re
 struct CBackend(COptions);
 
 impl Backend for CBackend {
+    fn extensions(&self) -> &'static [&'static str] {
+        &["c", "h"]
+    }
+
     fn write(&self, module: &Module, notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics> {
         write(module, &self.0, notes)
     }
@@ -195,6 +199,10 @@ impl Default for ArrayOptions {
 struct ArrayBackend(ArrayOptions);
 
 impl Backend for ArrayBackend {
+    fn extensions(&self) -> &'static [&'static str] {
+        &["c", "cc", "cpp", "h"]
+    }
+
     fn write(&self, module: &Module, _notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics> {
         tflm::array(module, &self.0.name)
     }
@@ -213,6 +221,10 @@ fn create_array(options: Options) -> Result<Box<dyn Backend>, Diagnostic> {
 struct MicroBackend;
 
 impl Backend for MicroBackend {
+    fn extensions(&self) -> &'static [&'static str] {
+        &["tflite"]
+    }
+
     fn write(&self, module: &Module, notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics> {
         let micro = tflm::micro(module)?;
         if let Some(plan) = &micro.plan {

@@ -26,6 +26,10 @@ use octet_plugin::{Artifact, Backend, register_backend};
 struct EdgetpuBackend(WriteOptions);
 
 impl Backend for EdgetpuBackend {
+    fn extensions(&self) -> &'static [&'static str] {
+        &["tflite"]
+    }
+
     fn write(&self, module: &Module, _notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics> {
         let bytes = octet_backend_tflite::write(module, &self.0)?.into_bytes().to_vec();
         let outside = FileFacts::read(&bytes).is_some_and(|facts| facts.outside.contains(&true));

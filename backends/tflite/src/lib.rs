@@ -82,6 +82,10 @@ pub fn write(module: &Module, options: &WriteOptions) -> Result<Encoded, Diagnos
 struct TfliteBackend(WriteOptions);
 
 impl Backend for TfliteBackend {
+    fn extensions(&self) -> &'static [&'static str] {
+        &["tflite"]
+    }
+
     fn write(&self, module: &Module, _notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics> {
         let bytes = model::write(module, &self.0)?.into_bytes().into();
         Ok(vec![Artifact { path: None, bytes }])

@@ -109,6 +109,10 @@ pub fn split(module: &Module, region: &str) -> Result<(Module, Module), Diagnost
 struct WasmBackend(WasmOptions);
 
 impl Backend for WasmBackend {
+    fn extensions(&self) -> &'static [&'static str] {
+        &["wasm"]
+    }
+
     fn write(&self, module: &Module, notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics> {
         if !self.0.kernel.is_empty() {
             let (kernel, rest) = region::split(module, &self.0.kernel)?;

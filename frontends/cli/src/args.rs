@@ -148,6 +148,34 @@ impl Importing {
     }
 }
 
+/// Arguments of other converters, and what they are called here.
+const ELSEWHERE: &[(&[&str], &str)] = &[
+    (&["representative-dataset", "calibration-data", "dataset"], "--data gives the samples to calibrate on, all of which count"),
+    (&["inference-input-type", "inference-output-type", "input-type", "output-type"], "--io sets the type of inputs and outputs"),
+    (&["optimizations", "supported-ops", "target-spec", "quantization-mode", "mode"], "--quantize names the mode, such as int8-only"),
+    (&["calibration-method", "method"], "--ranges names the method: min-max, mse or percentile:99.99"),
+    (&["output-file", "out", "save-path"], "-o names the output"),
+    (&["mean", "std", "scale", "normalize", "mean-values", "std-dev-values"], "--preprocess takes them: scale=1/255,mean=0.5,std=0.5"),
+    (&["input-shape", "input-shapes", "overwrite-input-shape"], "--shape sets the shape of an input: image=1x3x224x224"),
+    (&["batch-size", "batch"], "--dim N=1 sets a symbolic batch, --shape an input's whole shape"),
+];
+
+/// Adds a tip to an error about an argument that another converter has under that name.
+pub(crate) fn translate(error: &mut clap::Error) {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg).filter(|_| error.kind() == ErrorKind::UnknownArgument)
+    else {
+        return;
+    };
+    let name = given.trim_start_matches('-').split('=').next().unwrap_or_default().replace('_', "-").to_ascii_lowercase();
+    if let Some((_, tip)) = ELSEWHERE.iter().find(|(names, _)| names.contains(&name.as_str())) {
+        // In place of the closest spelling, which means something else.
+        error.remove(ContextKind::SuggestedArg);
+        error.remove(ContextKind::SuggestedValue);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![(*tip).into()]));
+    }
+}
+
 /// The command as clap knows it, for completions and documentation.
 pub fn command() -> clap::Command {
     Cli::command()

@@ -52,7 +52,8 @@ pub fn main() -> ExitCode {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let parsed = match args::Cli::try_parse_from(arguments) {
         Ok(parsed) => parsed,
-        Err(error) => {
+        Err(mut error) => {
+            args::translate(&mut error);
             // Help and version are no errors. A closed pipe is nobody's loss.
             let _ = error.print();
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);

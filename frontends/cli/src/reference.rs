@@ -5,6 +5,7 @@ use std::fmt::Write;
 use clap::{Arg, ArgAction, Command};
 
 use crate::args::command;
+use crate::commands::report::KEYS;
 use crate::exit::Exit;
 
 /// What bounds memory whatever a file declares.
@@ -25,6 +26,10 @@ pub fn reference() -> String {
         let _ = writeln!(out, "| {} | {meaning} |", exit.code());
     }
     out.push_str(LIMITS);
+    out.push_str("\n## The report of `compile`\n\n`--report FILE.json` writes one object:\n\n| key | value |\n|---|---|\n");
+    for (key, value) in KEYS {
+        let _ = writeln!(out, "| `{key}` | {value} |");
+    }
     out.push_str("\n## What every command takes\n\n| argument | meaning |\n|---|---|\n");
     for arg in root.get_arguments().filter(|a| a.is_global_set()) {
         let _ = argument(arg, &mut out);

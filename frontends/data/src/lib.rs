@@ -47,6 +47,7 @@
 //! | DAT023 | samples beyond the end |
 //! | DAT030 | the text of `--preprocess` is malformed |
 //! | DAT031 | preprocessing that applies to nothing, or does not fit |
+//! | DAT032 | (note) bytes feed a float input without preprocessing |
 //! | DAT040 | an array cannot be written |
 //!
 //! This crate never runs a model and never decides what the data means.

@@ -238,6 +238,12 @@ impl Source {
                 Rows::Picture(_) => ElementType::U8,
             };
             let plan = self.plan(from, input, &tail).map_err(at)?;
+            if from == ElementType::U8 && input.elem.is_float() && preprocess.is_none() {
+                let message = format!("the input '{}' gets these uint8 data as they are, 0 to 255", input.name);
+                let help =
+                    "give --preprocess scale=1/255 if the model was trained on 0 to 1; --preprocess scale=1 says that 0 to 255 is right";
+                self.note(Diagnostic::note("DAT032", message).in_file(origin).with_help(help));
+            }
             if plan.rounds() {
                 self.note(at(Diagnostic::note("DAT016", format!("{from} data are rounded to the input's {}", input.elem))));
             }

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use octet_ir::Op;
 
+use crate::calibrate::METHODS;
+
 use super::hybrid::hybrid_weights;
 use super::params::Width;
 use super::rules::{Kernels, Outcome, Role, Rule, Special, rule};
@@ -33,9 +35,14 @@ pub fn docs() -> String {
          Dynamic-range leaves an operation in float where int8 would cost more bytes than it saves, and where its weights are fewer than 1024 and\n\
          less than a hundredth of the model's: the kernels round activations too, which costs accuracy.\n\n\
          LiteRT and TFLM stand for the runtimes whose kernels take the types; *decomposed* means that equal operations with kernels take its place.\n\
-         The last column names the operands that the float kernels take in int8 (dynamic-range).\n\n\
-         | operation | operands | results | int8 | int16x8 | dynamic-range |\n|---|---|---|---|---|---|\n",
+         The last column names the operands that the float kernels take in int8 (dynamic-range).\n\n",
     );
+    page +=
+        "## Choosing ranges\n\n`octet compile --ranges METHOD`, or `calibrate{method = \"METHOD\"}`:\n\n| method | range |\n|---|---|\n";
+    for method in METHODS {
+        let _ = writeln!(page, "| `{}` | {} |", method.name, method.summary);
+    }
+    page += "\n## Operations\n\n| operation | operands | results | int8 | int16x8 | dynamic-range |\n|---|---|---|---|---|---|\n";
     for op in operations() {
         let (int8, int16) = (rule(&op, Width::I8), rule(&op, Width::I16));
         let table = if int8.kernels == Kernels::NONE && int16.kernels != Kernels::NONE { int16 } else { int8 };

@@ -170,8 +170,8 @@ impl QuantizeOptions {
         if fits.contains(&self.io()) {
             return Ok(());
         }
-        let names: Vec<&str> = fits.iter().map(|io| if *io == Io::Float32 { "float32" } else { io.elem().name() }).collect();
-        let message = format!("mode {} does not go with {} inputs and outputs", self.mode.name(), self.io().elem());
+        let names: Vec<&str> = fits.iter().map(|io| io.name()).collect();
+        let message = format!("mode {} does not go with {} inputs and outputs", self.mode.name(), self.io().name());
         Err(Diagnostic::error("QNT002", message).with_help(format!("io may be {} in this mode", names.join(" or "))))
     }
 }

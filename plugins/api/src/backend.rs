@@ -22,6 +22,11 @@ pub trait Backend: Send {
     fn writes_folder(&self) -> bool {
         false
     }
+
+    /// Endings, lower case and without the dot, that files of this format usually have: an output of that name for another target is refused.
+    fn extensions(&self) -> &'static [&'static str] {
+        &[]
+    }
 }
 
 /// A registered backend.

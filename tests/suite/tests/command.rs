@@ -257,6 +257,36 @@ fn wrong_arguments_are_told() {
 }
 
 #[test]
+fn outputs_are_named_like_what_is_written() {
+    let bench = Bench::new();
+    transcript!(bench, ["compile", &sine(), "-o", &bench.path("sine.wasm")], []);
+    transcript!(bench, ["compile", &sine(), "-o", &bench.path("sine.tflite"), "--target", "wasm"], []);
+    transcript!(bench, ["compile", &sine(), "-o", &bench.path("sine.c"), "--target", "c"], []);
+    transcript!(bench, ["compile", &sine(), "-o", &bench.path("sine.onnx")], []);
+    transcript!(bench, ["compile", &sine(), "-o", &bench.path("sine.ir")], []);
+}
+
+#[test]
+fn arguments_of_other_converters_are_translated() {
+    let bench = Bench::new();
+    let out = bench.path("o.tflite");
+    transcript!(bench, ["compile", &sine(), "-o", &out, "--representative_dataset", "x.npy"], []);
+    transcript!(bench, ["compile", &sine(), "-o", &out, "--inference-input-type=int8"], []);
+}
+
+#[test]
+fn bytes_that_feed_floats_are_told() {
+    let bench = Bench::new();
+    let model = bench.write("m.ir", RELU);
+    let bytes = Array { element: Element::U8, shape: vec![2, 4], bytes: vec![0, 1, 2, 3, 252, 253, 254, 255] };
+    let data = bench.arrays("x.npz", &[("x", bytes)]);
+    let told = bench.transcript(&["run", &model, "--input", &data]);
+    assert!(told.contains("note[DAT032]: the input 'x' gets these uint8 data as they are, 0 to 255"), "{told}");
+    let told = bench.transcript(&["run", &model, "--input", &data, "--preprocess", "scale=1"]);
+    assert!(told.starts_with("exit code 0") && !told.contains("DAT032"), "{told}");
+}
+
+#[test]
 fn compiles_in_every_mode() {
     let bench = Bench::new();
     let data = example("sine_calibration.npy").display().to_string();

@@ -113,7 +113,6 @@ fn passes_keep_mixed_graphs() {
 
 /// Rewrites that no generated graph has a pattern for, each with the reason.
 const NEVER_MET: &[(&str, &str)] = &[
-    ("input_scale", "wants a MUL by a constant per channel whose only reader is a layer"),
     ("pad", "wants a PAD of height and width alone before a convolution without padding"),
     ("static_shape", "wants a RESHAPE to a shape that the graph computes"),
 ];

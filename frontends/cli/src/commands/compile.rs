@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use octet_ir::{Attr, Diagnostic, Diagnostics, Module, Operation, Severity, text};
+use octet_ir::{Attr, Diagnostic, Diagnostics, Module, Operation, text};
 use octet_passes::quantize::{Io, Mode, Runtime};
 use octet_passes::{Monitor, PassRecord, PassSpec, Pipeline, Reproducer};
-use octet_plugin::{BackendEntry, Options, Registry};
-use serde_json::json;
+use octet_plugin::{Backend, BackendEntry, FrontendEntry, Options, Registry};
 
 use super::check::{MappingArguments, checked, log_path, share};
 use super::plugin::Plugins;
+use super::report::Report;
 use crate::args::{Data, Importing};
 use crate::driver::{Compiled, Compiler, Destination, save};
 use crate::exit::{Exit, Failure};
@@ -71,7 +71,7 @@ pub(crate) struct Arguments {
     /// Whose kernels the quantized model must find: what the runtime has none for stays in float, or is refused where nothing may
     #[arg(long, value_name = "NAME", requires = "quantize", default_value = "litert", help_heading = "Quantization")]
     runtime: RuntimeName,
-    /// How ranges are chosen from the data: min-max, or another method of the calibrate pass
+    /// How ranges are chosen from the data: min-max (the default), mse (the least squared error), or percentile:P, such as percentile:99.99
     #[arg(long, value_name = "METHOD", help_heading = "Quantization")]
     ranges: Option<String>,
     #[command(flatten)]
@@ -251,7 +251,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
     });
     if let Some(report) = &report {
         // A refusal is worth a report too.
-        let text = format!("{:#}\n", written_report(arguments, &watch, &written));
+        let text = format!("{:#}\n", report_of(arguments, &watch, &written));
         report.write(text.as_bytes())?;
     }
     let (compiled, size) = written?;
@@ -349,7 +349,31 @@ fn target(arguments: &Arguments) -> Result<(String, Options, bool), Failure> {
     }
     let registry = Registry::<BackendEntry>::collect()?;
     let backend = (registry.get(&spec.name).map_err(Failure::usage)?.create)(options.clone()).map_err(Failure::usage)?;
+    fits(&arguments.output, &spec.name, backend.as_ref(), &registry).map_err(Failure::usage)?;
     Ok((spec.name.clone(), options, backend.writes_folder()))
+}
+
+/// Whether the output is named like what the target writes, or like nothing in particular.
+fn fits(output: &Path, target: &str, backend: &dyn Backend, registry: &Registry<BackendEntry>) -> Result<(), Diagnostic> {
+    let Some(ending) = output.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase) else { return Ok(()) };
+    let located = |message: String| Diagnostic::error("CLI002", message).in_file(output.display().to_string());
+    if backend.extensions().contains(&ending.as_str()) {
+        return match backend.writes_folder() {
+            true => Err(located(format!("target {target} writes several files: name a folder, not one .{ending} file"))),
+            false => Ok(()),
+        };
+    }
+    let others = registry.iter().filter(|e| (e.create)(Vec::new()).is_ok_and(|b| b.extensions().contains(&ending.as_str())));
+    let others: Vec<String> = others.map(|e| format!("--target {}", e.name)).collect();
+    let message = || located(format!("target {target} does not write .{ending} files"));
+    if !others.is_empty() {
+        return Err(message().with_help(format!("give {}, or the output another name", others.join(" or "))));
+    }
+    if ending == "ir" {
+        return Err(message().with_help("octet opt writes IR text"));
+    }
+    let read_only = Registry::<FrontendEntry>::collect()?.iter().any(|e| e.frontend.extensions().contains(&ending.as_str()));
+    if read_only { Err(message().with_help("no target does: this format is only read")) } else { Ok(()) }
 }
 
 /// Watches passes: progress, diagnostics, changed IR.
@@ -446,29 +470,13 @@ fn timings(passes: &[PassRecord]) -> String {
     table.text(0).trim_end().to_owned()
 }
 
-/// The report: arguments, passes, diagnostics, and the operations and quantized tensors of the result.
-fn written_report(arguments: &Arguments, watch: &Watch<'_>, written: &Result<(Compiled, usize), Failure>) -> serde_json::Value {
-    let passes = |compiled: &Compiled| {
-        let one = |p: &PassRecord| json!({"pass": p.pass.to_string(), "changed": p.changed, "patches": p.patches});
-        compiled.passes.iter().map(one).collect::<Vec<_>>()
-    };
-    let severe = |s: Severity| watch.notes.iter().filter(|d| d.severity == s).count();
-    let (result, passes, size) = match written {
-        Ok((compiled, size)) => (super::inspect::graphs_json(&compiled.module), passes(compiled), Some(size)),
-        Err(_) => (json!(null), Vec::new(), None),
-    };
-    json!({
-        "octet": env!("CARGO_PKG_VERSION"),
-        "model": arguments.model.display().to_string(),
-        "output": arguments.output.display().to_string(),
-        "mode": arguments.quantize.map(|m| Mode::from(m).name()),
-        "io": arguments.io.map(|io| Io::from(io).name()),
-        "written": size.is_some(),
-        "bytes": size,
-        "passes": passes,
-        "warnings": severe(Severity::Warning),
-        "errors": severe(Severity::Error),
-        "diagnostics": watch.notes,
-        "graphs": result,
+fn report_of(arguments: &Arguments, watch: &Watch<'_>, written: &Result<(Compiled, usize), Failure>) -> serde_json::Value {
+    super::report::report(&Report {
+        model: &arguments.model,
+        output: &arguments.output,
+        mode: arguments.quantize.map(Mode::from),
+        io: arguments.io.map(Io::from),
+        diagnostics: &watch.notes,
+        written: written.as_ref().ok().map(|(compiled, size)| (compiled, *size)),
     })
 }

@@ -8,6 +8,7 @@ pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod opt;
 pub(crate) mod plugin;
+pub(crate) mod report;
 pub(crate) mod run;
 
 use octet_ir::{Diagnostics, Module};
