@@ -147,10 +147,10 @@ fn npy(values: &[f32]) -> Vec<u8> {
 fn a_project_of_every_kind_and_language_is_written() {
     let place = Place::new("projects");
     for (kind, lang, files) in [
-        ("pass", "c", ["pass.c", "octet_plugin.h", "build.sh", "plugin.wit"]),
+        ("pass", "c", ["pass.c", "octet_plugin.h", "example.ir", "plugin.wit"]),
         ("pass", "rust", ["Cargo.toml", "src/lib.rs", "build.sh", "plugin.wit"]),
         ("pass", "assemblyscript", ["package.json", "pass.ts", "build.sh", "plugin.wit"]),
-        ("kernel", "c", ["kernel.c", "octet_kernel.h", "build.sh", "build.sh"]),
+        ("kernel", "c", ["kernel.c", "octet_kernel.h", "build.sh", "example.ir"]),
         ("kernel", "rust", ["Cargo.toml", "src/lib.rs", "src/octet_kernel.rs", "build.sh"]),
         ("kernel", "assemblyscript", ["package.json", "kernel.ts", "octet_kernel.ts", "build.sh"]),
     ] {

@@ -35,7 +35,7 @@ pub fn reference() -> String {
         let _ = argument(arg, &mut out);
     }
     for sub in root.get_subcommands().filter(|c| c.get_name() != "help") {
-        let _ = subcommand(sub, &mut out);
+        let _ = subcommand(sub, "octet", "##", &mut out);
     }
     out
 }
@@ -50,14 +50,21 @@ fn about(command: &Command, out: &mut String) -> std::fmt::Result {
     paragraphs.try_for_each(|p| writeln!(out, "\n{p}"))
 }
 
-fn subcommand(command: &Command, out: &mut String) -> std::fmt::Result {
-    writeln!(out, "\n## `octet {}`\n", command.get_name())?;
+/// A command and those under it, each with a heading of its own.
+fn subcommand(command: &Command, above: &str, heading: &str, out: &mut String) -> std::fmt::Result {
+    let name = format!("{above} {}", command.get_name());
+    writeln!(out, "\n{heading} `{name}`\n")?;
     about(command, out)?;
     let usage = command.clone().render_usage().to_string();
-    writeln!(out, "\n```text\n{}\n```\n", usage.trim_start_matches("Usage: ").trim())?;
-    writeln!(out, "| argument | meaning |\n|---|---|")?;
+    writeln!(out, "\n```text\n{}\n```", usage.trim_start_matches("Usage: ").trim())?;
     let own = |a: &&Arg| !a.is_global_set() && a.get_id() != "help" && a.get_id() != "version";
-    command.get_arguments().filter(own).try_for_each(|arg| argument(arg, out))
+    let mut arguments = command.get_arguments().filter(own).peekable();
+    if arguments.peek().is_some() {
+        writeln!(out, "\n| argument | meaning |\n|---|---|")?;
+        arguments.try_for_each(|arg| argument(arg, out))?;
+    }
+    let mut under = command.get_subcommands().filter(|c| c.get_name() != "help");
+    under.try_for_each(|sub| subcommand(sub, &name, &format!("{heading}#"), out))
 }
 
 /// A row: how the argument is written, what it means, its values and default.

@@ -38,8 +38,8 @@ pub(crate) fn bench(write: bool) -> Outcome {
     setup(false)?;
     debian(&["nodejs", "npm"], &["node", "npm"])?;
     let modules = javascript()?;
-    run(&mut cargo(&["build", "--quiet", "--package", "octet", "--bin", "octet"]))?;
-    run(&mut cargo(&["build", "--quiet", "--package", "octet-plugin-host", "--features", "engine", "--example", "run_model"]))?;
+    run(&mut cargo(&["build", "--quiet", crate::octet::LIGHT, "--package", "octet", "--bin", "octet"]))?;
+    let run_model = crate::plugins::run_model()?;
     let octet = crate::octet::target().join("debug/octet");
     let scratch = crate::octet::target().join("wasm");
     std::fs::create_dir_all(&scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;
@@ -56,7 +56,7 @@ pub(crate) fn bench(write: bool) -> Outcome {
         let relaxed = compile(&octet, &source, &scratch, name, "relaxed")?;
         let ours = timed(&scratch, &[&strict, &relaxed])?;
         let node = script("run.mjs", &ours)?;
-        let wasmtime = in_wasmtime(&crate::octet::target().join("debug/examples/run_model"), &ours)?;
+        let wasmtime = in_wasmtime(&run_model, &ours)?;
         let litert_js = json!({"peer": "litert", "modules": modules, "model": source, "shape": shape, "dtype": "int8", "rounds": ROUNDS});
         let litert_js = ms(script("peers.mjs", &[litert_js])?.first())?;
         let native = json!({

@@ -24,15 +24,26 @@ const OPERATIONS: usize = 10_000;
 const ROUNDS: usize = 21;
 
 /// The crates that see the engine. They are always selected together: cargo then settles on one set of features, and builds the engine once.
-pub(crate) const ENGINE: [&str; 6] =
+const ENGINE: [&str; 6] =
     ["--package", "octet", "--package", "octet-plugin-host", "--features", "octet-plugin-host/engine,octet/wasm-plugins"];
+
+/// cargo on those crates. In release, which users have and which is measured; so there is one build of the engine.
+fn engine(task: &[&str], what: &[&str]) -> Command {
+    cargo(&[task, &["--quiet", "--release"], &ENGINE, what].concat())
+}
+
+/// Builds the program that runs models in the engine, and gives its path.
+pub(crate) fn run_model() -> Outcome<PathBuf> {
+    run(&mut engine(&["build"], &["--example", "run_model"]))?;
+    Ok(target().join("release/examples/run_model"))
+}
 
 /// Lints what the engine's feature adds, builds and runs the examples by their own instructions, and attacks the sandbox. `full` also runs the long tests.
 pub(crate) fn plugins(full: bool) -> Outcome {
     run(&mut cargo(&[&["clippy", "--quiet"][..], &ENGINE, &["--all-targets", "--", "-D", "warnings"]].concat()))?;
     run(&mut cargo(&["test", "--package", "acme-passes"]))?;
     let tests: &[&str] = if full { &["--", "--nocapture", "--include-ignored"] } else { &["--", "--nocapture"] };
-    run(&mut cargo(&[&["test", "--quiet"][..], &ENGINE, &["--lib", "--tests"], tests].concat()))
+    run(&mut engine(&["test"], &[&["--lib", "--tests"], tests].concat()))
 }
 
 /// Measures overhead and attacks, and prints the table, or writes it into docs/generated/plugins.md.
@@ -49,7 +60,7 @@ pub(crate) fn measure(write: bool) -> Outcome {
 
 /// Milliseconds that a plugin adds to a command, and whether a bar is missed.
 fn overhead() -> Outcome<(String, bool)> {
-    run(&mut cargo(&["build", "--quiet", "--release", "--features", "wasm-plugins", "--package", "octet", "--bin", "octet"]))?;
+    run(&mut engine(&["build"], &["--bin", "octet"]))?;
     let octet = target().join("release/octet");
     let scratch = target().join("plugins");
     std::fs::create_dir_all(&scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;
@@ -114,7 +125,7 @@ fn large_graph() -> String {
 
 /// How many attacks there are, how long the slowest took, and the most memory that they held together.
 fn attacks() -> Outcome<String> {
-    let listed = output(&mut cargo(&[&["test", "--quiet"][..], &ENGINE, &["--no-run", "--message-format", "json"]].concat()))?;
+    let listed = output(&mut engine(&["test"], &["--no-run", "--message-format", "json"]))?;
     let binary = executable(&listed).ok_or("cargo names no test binary")?;
     let said = output(&mut command(&binary, &["attacks", "--nocapture", "--test-threads", "1"]))?;
     let all: Vec<(f64, &str)> = said.lines().filter_map(attack).collect();
@@ -130,7 +141,7 @@ fn attacks() -> Outcome<String> {
         ("of that, the process without any, MiB", format!("{:.0}", idle.peak_mib)),
     ];
     rows.into_iter().for_each(|(what, value)| table.row(vec![what.into(), value]));
-    let note = "Each has the limits of the tests: 20 million instructions, 32 MiB of memory, 4 MiB of output. An unoptimized build.";
+    let note = "Each has the limits of the tests: 20 million instructions, 32 MiB of memory, 4 MiB of output. A release build.";
     Ok(format!("## Attacks\n\n{note}\n\n{}", table.text()))
 }
 

@@ -38,8 +38,7 @@ pub(crate) fn wasm(names: &[String], write: bool) -> Outcome {
     let Some(zoo) = zoo() else { return Err("there is no model zoo (../shared/zoo, or $OCTET_ZOO)".into()) };
     setup(false)?;
     debian(&PACKAGES, &["node", "chromium"])?;
-    run(&mut cargo(&["build", "--quiet", "--package", "octet", "--bin", "octet"]))?;
-    run(&mut cargo(&[&["build", "--quiet"][..], &crate::plugins::ENGINE, &["--example", "run_model"]].concat()))?;
+    run(&mut cargo(&["build", "--quiet", crate::octet::LIGHT, "--package", "octet", "--bin", "octet"]))?;
     let octet = crate::octet::target().join("debug/octet");
     let scratch = crate::octet::target().join("wasm");
     std::fs::create_dir_all(&scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;
@@ -254,7 +253,7 @@ fn chromium(jobs: &[Value]) -> Outcome<Vec<Value>> {
 }
 
 fn wasmtime(jobs: &[Value]) -> Outcome<Vec<Value>> {
-    in_wasmtime(&crate::octet::target().join("debug/examples/run_model"), jobs)
+    in_wasmtime(&crate::plugins::run_model()?, jobs)
 }
 
 /// Jobs through the example of `octet-plugin-host`.

@@ -92,8 +92,8 @@ mod loading {
 
     fn missing() -> Failure {
         Failure::usage(
-            Diagnostic::error("CLI011", "this build of octet has no WebAssembly engine")
-                .with_help("build it with the feature wasm-plugins"),
+            Diagnostic::error("CLI011", "this build of octet loads no WebAssembly plugins: it was built without the engine")
+                .with_help("build it with the feature wasm-plugins, which is on unless cargo is told --no-default-features"),
         )
     }
 
@@ -116,4 +116,21 @@ mod loading {
 
 pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
     loading::run(&arguments.what, terminal)
+}
+
+#[cfg(all(test, not(feature = "wasm-plugins")))]
+mod tests {
+    use super::{Exit, Plugins, Terminal};
+    use crate::args::{Color, Global, MessageFormat};
+
+    #[test]
+    fn a_build_without_the_engine_says_how_to_get_it() {
+        let terminal = Terminal::new(&Global { quiet: true, color: Color::Never, message_format: MessageFormat::Human });
+        assert!(Plugins::default().install(&terminal).is_ok_and(<[_]>::is_empty));
+        let asked = Plugins { files: vec!["a.wasm".into()], limits: Vec::new() };
+        let failure = asked.install(&terminal).expect_err("there is no engine");
+        let first = failure.diagnostics.0.first().expect("a diagnostic");
+        assert_eq!((failure.exit, first.code), (Exit::Usage, "CLI011"));
+        assert!(first.help.as_ref().is_some_and(|h| h.contains("--no-default-features")), "{first}");
+    }
 }

@@ -16,18 +16,15 @@ macro_rules! example {
     };
 }
 
-const C_PASS: &[File] =
-    example!("c-pass": "octet_plugin.h" from "octet_plugin.h", "pass.c" from "log_softmax.c", "build.sh" from "build.sh");
-const C_KERNEL: &[File] =
-    example!("c-kernel": "octet_kernel.h" from "octet_kernel.h", "kernel.c" from "squared_relu.c", "build.sh" from "build.sh");
-const RUST_PASS: &[File] =
-    example!("rust-pass": "Cargo.toml" from "Cargo.toml", "src/lib.rs" from "src/lib.rs", "build.sh" from "build.sh");
+const C_PASS: &[File] = example!("c-pass": "octet_plugin.h" from "octet_plugin.h", "pass.c" from "log_softmax.c", "build.sh" from "build.sh", "example.ir" from "cases/fuses.ir");
+const C_KERNEL: &[File] = example!("c-kernel": "octet_kernel.h" from "octet_kernel.h", "kernel.c" from "squared_relu.c", "build.sh" from "build.sh", "example.ir" from "cases/folds.ir");
+const RUST_PASS: &[File] = example!("rust-pass": "Cargo.toml" from "Cargo.toml", "src/lib.rs" from "src/lib.rs", "build.sh" from "build.sh", "example.ir" from "cases/fuses.ir");
 const RUST_KERNEL: &[File] = example!("rust-kernel":
-    "Cargo.toml" from "Cargo.toml", "src/lib.rs" from "src/lib.rs", "src/octet_kernel.rs" from "src/octet_kernel.rs", "build.sh" from "build.sh");
+    "Cargo.toml" from "Cargo.toml", "src/lib.rs" from "src/lib.rs", "src/octet_kernel.rs" from "src/octet_kernel.rs", "build.sh" from "build.sh", "example.ir" from "cases/folds.ir");
 const ASSEMBLYSCRIPT_PASS: &[File] = example!("assemblyscript-pass":
-    "package.json" from "package.json", "octet_pass.ts" from "octet_pass.ts", "pass.ts" from "pass.ts", "build.sh" from "build.sh");
+    "package.json" from "package.json", "octet_pass.ts" from "octet_pass.ts", "pass.ts" from "pass.ts", "build.sh" from "build.sh", "example.ir" from "cases/fuses.ir");
 const ASSEMBLYSCRIPT_KERNEL: &[File] = example!("assemblyscript-kernel":
-    "package.json" from "package.json", "octet_kernel.ts" from "octet_kernel.ts", "kernel.ts" from "kernel.ts", "build.sh" from "build.sh");
+    "package.json" from "package.json", "octet_kernel.ts" from "octet_kernel.ts", "kernel.ts" from "kernel.ts", "build.sh" from "build.sh", "example.ir" from "cases/folds.ir");
 
 fn files(kind: Kind, lang: Language) -> &'static [File] {
     match (kind, lang) {
@@ -51,10 +48,15 @@ pub(super) fn begin(folder: &Path, kind: Kind, lang: Language, terminal: &Termin
         let parent = path.parent().unwrap_or(folder);
         std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&path, text)).map_err(|e| cannot(path, e))?;
     }
+    // The first line of an example names the pipeline that shows the plugin at work.
+    let example = files(kind, lang).iter().find(|(name, _)| *name == "example.ir").map_or("", |file| file.1);
+    let pipeline = example.lines().next().and_then(|line| line.strip_prefix("// run: ")).unwrap_or("none");
     let made = match kind {
         Kind::Pass => "pass.wasm",
         Kind::Kernel => "kernel.wasm",
     };
-    terminal.line(&format!("sh {0}/build.sh makes {0}/{made}; octet plugin check looks at it", folder.display()));
+    let folder = folder.display();
+    terminal.line(&format!("sh {folder}/build.sh makes {folder}/{made}; octet plugin check {folder}/{made} looks at it"));
+    terminal.line(&format!("octet opt {folder}/example.ir --plugin {folder}/{made} --pipeline '{pipeline}' runs it"));
     Ok(Exit::Success)
 }
