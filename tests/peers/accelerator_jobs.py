@@ -1,6 +1,7 @@
 """Accelerators' side: segments run one after the other in LiteRT, and what Vela, Arm's compiler for Ethos-U, leaves to the CPU."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -71,6 +72,16 @@ def runs(job):
     return {"most": most}
 
 
+def failure(done):
+    """How Vela ended without a file: the signal that it died of, or its own error in one line."""
+    if done.returncode < 0:
+        return f"dies of {signal.Signals(-done.returncode).name}"
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    last = max((i for i, line in enumerate(lines) if line.startswith("RuntimeError: ")), default=len(lines) - 1)
+    said = " ".join(lines[last:]) if lines else f"ends with {done.returncode} and says nothing"
+    return "raises " + said
+
+
 def vela(job):
     """model, accelerator -> the names of the first outputs of the operators that Vela leaves to the CPU, and its reasons."""
     from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
@@ -80,8 +91,7 @@ def vela(job):
         done = subprocess.run([*command, "--output-dir", folder, job["model"]], capture_output=True, text=True, timeout=300)
         written = [name for name in os.listdir(folder) if name.endswith("_vela.tflite")]
         if done.returncode != 0 or not written:
-            lines = (done.stderr + done.stdout).strip().splitlines()
-            raise RuntimeError("Vela: " + (lines[-1] if lines else str(done.returncode)))
+            raise RuntimeError(failure(done))
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(runtimes.read(os.path.join(folder, written[0])), 0))
     graph = model.subgraphs[0]
     cpu = []

@@ -4,6 +4,7 @@
 //! public and is never written: what the target `edgetpu` writes is the int8 graph that a compiler of that format, or a delegate, takes whole.
 
 mod cursor;
+mod cuts;
 mod file;
 mod flex;
 pub mod mapping;

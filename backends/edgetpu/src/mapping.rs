@@ -3,7 +3,7 @@
 //! A profile says which operations are supported. With one cluster, a supported operation is mapped if nothing before it is a CPU operation that itself follows
 //! a mapped one: CPU operations at the beginning are fine, and after the first one behind the cluster everything that depends on it stays on the CPU.
 
-use octet_ir::{Diagnostic, Graph, Module, Operation};
+use octet_ir::{Diagnostic, Graph, Module, Op, Operation, ValueId};
 use octet_targets::{Context, Profile, Runtime, Status};
 use serde::Serialize;
 
@@ -64,6 +64,9 @@ pub struct Counts {
     pub cpu: usize,
 }
 
+/// The status of an operation that does not run at all.
+pub const NOT_RUN: &str = "Not run: it tells a shape that is known";
+
 /// The status of a supported operation behind a CPU operation.
 pub const ONE_SUBGRAPH: &str = "More than one subgraph is not supported";
 
@@ -83,13 +86,15 @@ fn words(status: Status) -> &'static str {
 pub fn map(module: &Module, profile: &Profile, facts: Option<&FileFacts>, options: &Options) -> Mapping {
     let graph = module.main();
     let one_cluster = profile.accelerator.as_ref().is_some_and(|a| a.one_cluster) && !options.multiple_subgraphs;
+    let idle = if profile.accelerator.as_ref().is_some_and(|a| a.drops_shapes) { idle(graph) } else { Vec::new() };
     // For each value: whether something mapped lies before it, and the CPU operation behind that which blocks its readers.
     let mut after_mapped = vec![false; graph.value_capacity()];
     let mut blocked: Vec<Option<usize>> = vec![None; graph.value_capacity()];
     let mut rows = Vec::new();
     for (index, (_, operation)) in graph.ops().enumerate() {
         let context = Context { runtime: options.runtime, version: facts.and_then(|f| f.versions.get(index).copied()) };
-        let mut findings = profile.operation(module, graph, operation, context);
+        let runs = !idle.contains(&index);
+        let mut findings = if runs { profile.operation(module, graph, operation, context) } else { Vec::new() };
         if facts.and_then(|f| f.outside.get(index)).is_some_and(|outside| *outside) {
             let message = "a constant lies behind the flatbuffer, where other compilers do not find it";
             let help = format!("octet compile --target {} writes it inline", profile.name);
@@ -115,6 +120,7 @@ pub fn map(module: &Module, profile: &Profile, facts: Option<&FileFacts>, option
         }
         let status = match findings.first() {
             Some(first) => words(first.status).to_owned(),
+            None if !runs => NOT_RUN.to_owned(),
             None if mapped => format!("Mapped to {}", profile.title),
             None => ONE_SUBGRAPH.to_owned(),
         };
@@ -132,6 +138,30 @@ pub fn map(module: &Module, profile: &Profile, facts: Option<&FileFacts>, option
     }
     let clusters = cluster(graph, &mut rows);
     Mapping { title: profile.title.clone(), rows, clusters }
+}
+
+/// Operations whose results nothing reads but RESHAPE, for a shape, and other such operations.
+fn idle(graph: &Graph) -> Vec<usize> {
+    let mut needed = vec![false; graph.value_capacity()];
+    let need = |value: ValueId, needed: &mut Vec<bool>| {
+        if let Some(slot) = needed.get_mut(key(value)) {
+            *slot = true;
+        }
+    };
+    graph.outputs().iter().for_each(|v| need(*v, &mut needed));
+    let mut idle = Vec::new();
+    let operations: Vec<&Operation> = graph.ops().map(|(_, o)| o).collect();
+    for (index, operation) in operations.into_iter().enumerate().rev() {
+        let read = operation.results().is_empty() || operation.results().iter().any(|v| needed.get(key(*v)) == Some(&true));
+        if !read {
+            idle.push(index);
+            continue;
+        }
+        let shape = matches!(operation.op(), Op::Reshape(_)).then_some(1);
+        let operands = operation.operands().iter().enumerate().filter(|(i, _)| Some(*i) != shape);
+        operands.filter_map(|(_, v)| *v).for_each(|v| need(v, &mut needed));
+    }
+    idle
 }
 
 /// Numbers clusters: a mapped operation joins the first one that everything before it allows, and a CPU operation that reads from a cluster ends it.

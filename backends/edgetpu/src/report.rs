@@ -111,16 +111,17 @@ fn table(out: &mut String, mapping: &Mapping) -> std::fmt::Result {
     Ok(())
 }
 
-/// A row for each operation: index, name, where it runs, its bytes, and why.
-pub fn rows(mapping: &Mapping) -> String {
+/// A row for each operation: index, name, where it runs, its bytes if they are asked for, and why.
+pub fn rows(mapping: &Mapping, parameters: bool) -> String {
     let mut out = String::new();
     let width = mapping.rows.iter().map(|r| r.name.chars().count()).max().unwrap_or(0).max("operation".len());
     let wide = mapping.title.chars().count().max("runs on".len());
-    let _ = writeln!(out, "{:>5}  {:<width$}  {:<wide$}  {:>10}  reason", "#", "operation", "runs on", "parameters");
+    let bytes = |text: &str| if parameters { format!("{text:>10}  ") } else { String::new() };
+    let _ = writeln!(out, "{:>5}  {:<width$}  {:<wide$}  {}reason", "#", "operation", "runs on", bytes("parameters"));
     for row in &mapping.rows {
         let place = if row.mapped { mapping.title.as_str() } else { "CPU" };
-        let bytes = if row.parameters.on_chip == 0 { "-".to_owned() } else { size(row.parameters.on_chip) };
-        let line = format!("{:>5}  {:<width$}  {place:<wide$}  {bytes:>10}  {}", row.index, row.name, reasons(row, mapping));
+        let bytes = bytes(&if row.parameters.on_chip == 0 { "-".to_owned() } else { size(row.parameters.on_chip) });
+        let line = format!("{:>5}  {:<width$}  {place:<wide$}  {bytes}{}", row.index, row.name, reasons(row, mapping));
         let _ = writeln!(out, "{}", line.trim_end());
     }
     out

@@ -1,12 +1,13 @@
 //! Segments: a model cut into several that run one after the other and give the bytes of the whole.
 //!
-//! Cuts go between operations in execution order, where the heaviest segment is lightest: no other choice of cuts in that order has a lighter one. A
-//! tensor that crosses cuts is an output of the segment that computes it and an input, of the same name, of every segment that reads it.
+//! Cuts are those whose heaviest segment is lightest. A tensor that crosses cuts is an output of the segment that computes it and an input, of the same name, of every
+//! segment that reads it.
 
 use std::collections::BTreeMap;
 
-use octet_ir::{Diagnostic, GraphBuilder, Loc, Module, ValueDef, ValueId};
+use octet_ir::{Diagnostic, Graph, GraphBuilder, Loc, Module, ValueDef, ValueId};
 
+use crate::cuts::{Cuts, cuts};
 use crate::memory::key;
 
 /// A model's segments.
@@ -16,8 +17,16 @@ pub struct Segments {
     pub modules: Vec<Module>,
     /// The weight of each.
     pub weights: Vec<u64>,
-    /// By how much the heaviest segment exceeds the mean, as a fraction of it; no cuts in this order do better.
+    /// Indices of the operations of each.
+    pub operations: Vec<Vec<usize>>,
+    /// By how much the heaviest segment exceeds the mean, as a fraction of it.
     pub imbalance: f64,
+    /// By how much the heaviest operation alone does, which no cuts can mend; negative if it does not.
+    pub floor: f64,
+    /// The heaviest operation.
+    pub heaviest: usize,
+    /// Whether no cuts in any order do better, or none in execution order.
+    pub every_order: bool,
 }
 
 /// Cuts the main graph into `count` segments, where `weights` has an entry for each operation.
@@ -36,53 +45,37 @@ pub fn segments(module: &Module, count: usize, weights: &[u64]) -> Result<Segmen
     if graph.values().any(|(_, v)| matches!(v.def(), ValueDef::Variable)) {
         return Err(refused("a model with state cannot be cut: variables belong to one file".into()));
     }
-    let ends = balance(weights, count);
+    let Cuts { segments, every_order } = cuts(weights, &reads(graph), count);
     let names = names(module);
-    let mut modules = Vec::new();
-    let mut totals = Vec::new();
-    let mut begin = 0;
-    for &end in &ends {
-        modules.push(segment(module, begin, end, &names));
-        totals.push(weights.get(begin..end).unwrap_or_default().iter().sum());
-        begin = end;
-    }
+    let modules = segments.iter().enumerate().map(|(at, inside)| {
+        let later: Vec<usize> = segments.iter().skip(at + 1).flatten().copied().collect();
+        segment(module, inside, &later, &names)
+    });
+    let total = |inside: &Vec<usize>| inside.iter().filter_map(|i| weights.get(*i)).fold(0u64, |sum, w| sum.saturating_add(*w));
+    let totals: Vec<u64> = segments.iter().map(total).collect();
     let mean = totals.iter().sum::<u64>() as f64 / count as f64;
-    let most = totals.iter().max().copied().unwrap_or(0) as f64;
-    Ok(Segments { modules, weights: totals, imbalance: if mean > 0.0 { most / mean - 1.0 } else { 0.0 } })
+    let over = |weight: u64| if mean > 0.0 { weight as f64 / mean - 1.0 } else { 0.0 };
+    let (heaviest, most) = weights.iter().enumerate().max_by_key(|(i, w)| (**w, std::cmp::Reverse(*i))).map_or((0, 0), |(i, w)| (i, *w));
+    Ok(Segments {
+        modules: modules.collect(),
+        imbalance: over(totals.iter().max().copied().unwrap_or(0)),
+        floor: over(most),
+        heaviest,
+        weights: totals,
+        operations: segments,
+        every_order,
+    })
 }
 
-/// Where segments end so that the heaviest is lightest: the best over all cuts, found by what is best for every beginning.
-fn balance(weights: &[u64], count: usize) -> Vec<usize> {
-    let n = weights.len();
-    let sums: Vec<u64> = std::iter::once(0)
-        .chain(weights.iter().scan(0u64, |sum, w| {
-            *sum = sum.saturating_add(*w);
-            Some(*sum)
-        }))
-        .collect();
-    let between = |a: usize, b: usize| sums.get(b).zip(sums.get(a)).map_or(0, |(b, a)| b - a);
-    // best[k][i]: the heaviest of k segments that hold the first i operations, and where the last of them begins.
-    let mut best = vec![vec![(u64::MAX, 0usize); n + 1]; count + 1];
-    best[0][0] = (0, 0);
-    for k in 1..=count {
-        for i in k..=n {
-            for j in k - 1..i {
-                let (before, _) = best[k - 1][j];
-                let heaviest = before.max(between(j, i));
-                if before != u64::MAX && heaviest < best[k][i].0 {
-                    best[k][i] = (heaviest, j);
-                }
-            }
-        }
+/// For each operation, those that it reads from.
+fn reads(graph: &Graph) -> Vec<Vec<usize>> {
+    let mut made = BTreeMap::new();
+    let mut all = Vec::new();
+    for (index, (_, operation)) in graph.ops().enumerate() {
+        all.push(operation.operands().iter().flatten().filter_map(|v| made.get(&key(*v)).copied()).collect());
+        made.extend(operation.results().iter().map(|v| (key(*v), index)));
     }
-    let mut ends = Vec::new();
-    let mut at = n;
-    for k in (1..=count).rev() {
-        ends.push(at);
-        at = best[k][at].1;
-    }
-    ends.reverse();
-    ends
+    all
 }
 
 /// A name of its own for every value, since names are what joins segments.
@@ -98,10 +91,11 @@ fn names(module: &Module) -> BTreeMap<usize, String> {
     found
 }
 
-/// The operations from `begin` up to `end` as a module.
-fn segment(module: &Module, begin: usize, end: usize, names: &BTreeMap<usize, String>) -> Module {
+/// The operations `inside` as a module, whose results those that come `later` read.
+fn segment(module: &Module, inside: &[usize], later: &[usize], names: &BTreeMap<usize, String>) -> Module {
     let graph = module.main();
-    let inside: Vec<_> = graph.ops().skip(begin).take(end - begin).map(|(_, o)| o).collect();
+    let of = |indices: &[usize]| -> Vec<_> { graph.ops().enumerate().filter(|(i, _)| indices.contains(i)).map(|(_, (_, o))| o).collect() };
+    let inside = of(inside);
     let mut result = Module::new();
     result.description.clone_from(&module.description);
     let mut builder = GraphBuilder::new(&mut result, graph.name());
@@ -132,7 +126,7 @@ fn segment(module: &Module, begin: usize, end: usize, names: &BTreeMap<usize, St
         let new = builder.op(operation.op().clone(), &operands, results);
         made.extend(operation.results().iter().map(|v| key(*v)).zip(new));
     }
-    let later: Vec<ValueId> = graph.ops().skip(end).flat_map(|(_, o)| o.operands().iter().flatten().copied()).collect();
+    let later: Vec<ValueId> = of(later).into_iter().flat_map(|o| o.operands().iter().flatten().copied()).collect();
     for result in inside.iter().flat_map(|o| o.results()) {
         if (graph.value(*result).is_output() || later.contains(result))
             && let Some(value) = made.get(&key(*result))
@@ -142,24 +136,4 @@ fn segment(module: &Module, begin: usize, end: usize, names: &BTreeMap<usize, St
     }
     builder.finish();
     result
-}
-
-#[cfg(test)]
-mod tests {
-    use super::balance;
-
-    #[test]
-    fn the_heaviest_segment_is_lightest() {
-        for (weights, count, heaviest) in [(&[1, 1, 1, 1][..], 2, 2), (&[9, 1, 1, 1], 2, 9), (&[5, 1, 5, 1, 5], 3, 6), (&[0, 0], 2, 0)] {
-            let ends = balance(weights, count);
-            let begins = std::iter::once(0).chain(ends.iter().copied());
-            let found: Vec<u64> = begins.zip(&ends).map(|(a, b)| weights[a..*b].iter().sum()).collect();
-            assert_eq!((found.len(), found.iter().max().copied()), (count, Some(heaviest)), "{weights:?}: {ends:?}");
-            assert!(begins_rise(&ends) && ends.last() == Some(&weights.len()), "{ends:?}");
-        }
-    }
-
-    fn begins_rise(ends: &[usize]) -> bool {
-        ends.first().is_some_and(|e| *e > 0) && ends.is_sorted_by(|a, b| a < b)
-    }
 }

@@ -22,12 +22,18 @@ pub fn docs() -> String {
 
 fn section(profile: &Profile, out: &mut String) -> std::fmt::Result {
     writeln!(out, "\n## {}\n\n{}. Source: {}.", profile.name, profile.title, profile.source)?;
+    if !profile.aliases.is_empty() {
+        writeln!(out, "Also called {}.", profile.aliases.join(", "))?;
+    }
     if profile.static_shapes {
         writeln!(out, "Every rank is known before the model runs.")?;
     }
     if let Some(accelerator) = &profile.accelerator {
         if accelerator.one_cluster {
             writeln!(out, "One cluster is mapped: an operation after a CPU operation that itself follows a mapped one stays on the CPU.")?;
+        }
+        if accelerator.drops_shapes {
+            writeln!(out, "Operations whose results only tell RESHAPE a shape that is known do not run.")?;
         }
         if let (Some(newest), Some(oldest)) = (accelerator.runtime, accelerator.oldest_runtime) {
             writeln!(out, "Constraints are those of runtime {newest}; `--min-runtime-version` goes back to {oldest}.")?;

@@ -44,6 +44,6 @@ mod rules;
 pub use check::{Context, Finding, op_name};
 pub use condition::Condition;
 pub use docs::docs;
-pub use profile::{Accelerator, Every, OpRule, Profile, Runtime, profile, profiles};
+pub use profile::{Accelerator, Every, Layout, OpRule, Profile, Runtime, profile, profiles};
 pub use row::Row;
 pub use rules::{Each, Rule, Status, place};

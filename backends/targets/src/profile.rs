@@ -13,6 +13,8 @@ use crate::rules::Rule;
 pub struct Profile {
     /// The name under which users ask for it.
     pub name: String,
+    /// Other names for it.
+    pub aliases: Vec<String>,
     /// What it is.
     pub title: String,
     /// Where its facts come from.
@@ -43,6 +45,23 @@ pub struct Accelerator {
     pub oldest_runtime: Option<Runtime>,
     /// Bytes of memory for parameters on the chip.
     pub parameter_memory: Option<usize>,
+    /// Operations whose results only tell RESHAPE a shape that is known do not run.
+    #[serde(default)]
+    pub drops_shapes: bool,
+    /// How reports are laid out.
+    #[serde(default)]
+    pub layout: Layout,
+}
+
+/// How a report on an accelerator is laid out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// A sentence, and a row for each operation.
+    #[default]
+    Plain,
+    /// As edgetpu_compiler prints it, with memory for parameters.
+    EdgetpuCompiler,
 }
 
 /// Constraints on all operations, or some.
@@ -87,6 +106,8 @@ pub struct OpRule {
 #[serde(deny_unknown_fields)]
 struct ProfileText {
     name: String,
+    #[serde(default)]
+    aliases: Vec<String>,
     title: String,
     source: String,
     /// A built-in profile whose rules count where this one has none of its own.
@@ -133,8 +154,8 @@ impl Profile {
             ops.push(OpRule { ops: op.ops, types, rules: op.rules, version: op.version.or(raw.version), since: op.since, note: op.note });
         }
         ops.sort_by(|a, b| a.ops.cmp(&b.ops));
-        let ProfileText { name, title, source, base, static_shapes, accelerator, every, .. } = raw;
-        let mut profile = Self { name, title, source, static_shapes: static_shapes.unwrap_or(false), accelerator, every, ops };
+        let ProfileText { name, aliases, title, source, base, static_shapes, accelerator, every, .. } = raw;
+        let mut profile = Self { name, aliases, title, source, static_shapes: static_shapes.unwrap_or(false), accelerator, every, ops };
         if let Some(base) = base {
             // Built-in profiles have no base that has a base, so this ends.
             let base = built_in(&base).ok_or_else(|| wrong(format!("its base '{base}' is no built-in profile")))?;
@@ -209,10 +230,10 @@ pub fn profiles() -> &'static [Profile] {
     &BUILT_IN
 }
 
-/// The built-in profile of this name; the error (`TGT002`) lists what there is.
+/// The built-in profile of this name, or of this other name; the error (`TGT002`) lists what there is.
 pub fn profile(name: &str) -> Result<&'static Profile, Diagnostic> {
-    profiles().iter().find(|p| p.name == name).ok_or_else(|| {
-        let known: Vec<&str> = profiles().iter().map(|p| p.name.as_str()).collect();
+    profiles().iter().find(|p| p.name == name || p.aliases.iter().any(|a| a == name)).ok_or_else(|| {
+        let known: Vec<&str> = profiles().iter().flat_map(|p| std::iter::once(&p.name).chain(&p.aliases)).map(String::as_str).collect();
         Diagnostic::error("TGT002", format!("there is no target '{name}'"))
             .with_note(format!("there are: {}", known.join(", ")))
             .with_help("a file that ends in .toml is read as a profile of your own")

@@ -125,6 +125,78 @@ fn compares_two_models() {
     transcript!(bench, ["compare", &a, &a, "--data", &data, "--min-sqnr", "40", "--json", "--quiet"], ["a.ir", "b.ir", "x.npz"]);
 }
 
+/// A quantized layer of `units` by 4, with the names of its own.
+fn layer(name: &str, units: usize) -> String {
+    let weights: Vec<String> = (0..units * 4).map(|i| (i % 7).to_string()).collect();
+    let bias: Vec<String> = (0..units).map(|i| i.to_string()).collect();
+    format!(
+        "octet.ir 1\ngraph @main(%0: 1x4 !q<i8, 0.1:0> loc(\"{name}/x\")) {{\n  %1 = const [{}] : {units}x4 !q<i8, 0.02>\n  \
+         %2 = const [{}] : {units} !q<i32, 0.002>\n  %3 = fully_connected(%0, %1, %2) : 1x{units} !q<i8, 0.1:-3> loc(\"{name}/y\")\n  return %3\n}}\n",
+        weights.join(", "),
+        bias.join(", "),
+    )
+}
+
+/// Models that are compiled together share the memory for parameters, the first ones first; each has its file, log and place in the report.
+#[test]
+fn compiles_models_together() {
+    let bench = Bench::new();
+    let models = [("first", 60), ("second", 70), ("third", 8)].map(|(name, units)| bench.write(&format!("{name}.ir"), layer(name, units)));
+    let [first, second, third] = &models;
+    let (out, report) = (bench.path("out"), bench.path("report.json"));
+    let together = ["compile", first, second, third, "--target", "edgetpu", "-o", &out, "--parameter-memory", "1200", "--report", &report];
+    let there = ["first.ir", "out", "report.json", "second.ir", "third.ir"];
+    transcript!(bench, together, there);
+    let mut written: Vec<String> =
+        std::fs::read_dir(&out).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    written.sort();
+    assert_eq!(
+        written,
+        [
+            "first_edgetpu.log",
+            "first_edgetpu.tflite",
+            "second_edgetpu.log",
+            "second_edgetpu.tflite",
+            "third_edgetpu.log",
+            "third_edgetpu.tflite"
+        ]
+    );
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    let figures = |field: &str| -> Vec<u64> {
+        let models = report["models"].as_array().unwrap().iter();
+        models.map(|m| m["edgetpu"]["memory"][field].as_u64().unwrap()).collect()
+    };
+    // 60 and 70 units are padded to 64 and 128, with 4 bytes for each bias: 512, 1024 and 512 bytes. The second does not fit; the third does.
+    assert_eq!(figures("on_chip_used"), [512, 0, 512]);
+    assert_eq!(figures("off_chip_streamed"), [0, 1024, 0]);
+    assert_eq!(figures("on_chip_capacity"), [1200, 688, 688]);
+    assert_eq!(report["models"][1]["edgetpu"]["memory"]["shared_by"].as_array().map(Vec::len), Some(3));
+    // What makes no sense together, and a model that fails: nothing is written then.
+    let other = bench.path("other");
+    let same = bench.folder.path().join("out").join("first.ir");
+    std::fs::write(&same, layer("same", 4)).unwrap();
+    let same = same.display().to_string();
+    transcript!(bench, ["compile", first, &same, "--target", "edgetpu", "-o", &other], there);
+    transcript!(bench, ["compile", first, second, "-o", &other], there);
+    transcript!(bench, ["compile", first, second, "--target", "edgetpu", "--num-segments", "2", "-o", &other], there);
+    let float = bench.write("float.ir", RELU);
+    let there = ["first.ir", "float.ir", "other", "out", "report.json", "second.ir", "third.ir"];
+    transcript!(bench, ["compile", first, &float, "--target", "edgetpu", "-o", &other], there);
+    assert_eq!(std::fs::read_dir(&other).unwrap().count(), 0);
+}
+
+/// Only Coral's own layout speaks of its memory; other accelerators get a sentence and the rows.
+#[test]
+fn checks_other_accelerators() {
+    let bench = Bench::new();
+    let model = bench.write("layer.ir", layer("dense", 4));
+    let float = bench.write("relu.ir", RELU);
+    let there = ["layer.ir", "relu.ir"];
+    transcript!(bench, ["check", &model, "--target", "cmsis-nn"], there);
+    transcript!(bench, ["check", &float, "--target", "xnnpack-int8"], there);
+    transcript!(bench, ["check", &model, "--target", "litert"], there);
+}
+
 #[test]
 fn checks_a_target() {
     let bench = Bench::new();

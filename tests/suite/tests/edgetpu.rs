@@ -210,17 +210,22 @@ fn segments_chain() {
     assert!(cut > 10, "{cut} outputs compared");
 }
 
-/// Writes random int8 graphs for other compilers: `$OCTET_RANDOM_COUNT` of them into `$OCTET_RANDOM_GRAPHS`.
+/// Writes random int8 graphs for other compilers, `$OCTET_RANDOM_COUNT` of each kind into `$OCTET_RANDOM_GRAPHS`: of all operations, and of those that an NPU has.
 #[test]
 #[ignore = "writes files for cargo xtask edgetpu"]
 fn write_random_graphs() {
     let Some(folder) = std::env::var_os("OCTET_RANDOM_GRAPHS").map(std::path::PathBuf::from) else { return };
     let count: u64 = std::env::var("OCTET_RANDOM_COUNT").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
     let profile = Profile::int8().on(octet_graphgen::Runtime::LiteRt).ops(6);
-    let profile = Profile { state: false, control_flow: false, exotic: false, ..profile };
-    for seed in 0..count {
-        let module = generate(seed, &profile);
-        let file = octet_backend_tflite::write(&module, &Default::default()).expect("writable").into_bytes();
-        std::fs::write(folder.join(format!("random{seed:03}.tflite")), file).expect("a file");
+    let any = Profile { state: false, control_flow: false, exotic: false, ..profile };
+    let known = &octet_targets::profile("ethos-u55").expect("built in").ops;
+    let names: Vec<&'static str> = known.iter().flat_map(|rule| &rule.ops).map(String::as_str).collect();
+    let npu = Profile { kinds: vec![octet_graphgen::Kind::I8], ..any.clone().only(&names).ops(4) };
+    for (kind, profile) in [("random", any), ("npu", npu)] {
+        for seed in 0..count {
+            let module = generate(seed, &profile);
+            let file = octet_backend_tflite::write(&module, &Default::default()).expect("writable").into_bytes();
+            std::fs::write(folder.join(format!("{kind}{seed:03}.tflite")), file).expect("a file");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use octet_edgetpu::{Cache, FileFacts, Mapping, Options, report};
 use octet_ir::{Diagnostic, Module};
-use octet_targets::Profile;
+use octet_targets::{Layout, Profile};
 use serde_json::{Value, json};
 
 use crate::args::Importing;
@@ -64,12 +64,15 @@ pub(crate) struct MappingArguments {
 /// A model on a target.
 pub(crate) struct Checked {
     file: String,
-    bytes: usize,
+    /// Bytes of the file that was read.
+    pub(crate) bytes: usize,
     operations: usize,
     mapping: Mapping,
     /// What is wrong beside operations: shapes, and other graphs.
     others: Vec<Diagnostic>,
     pub(crate) cache: Cache,
+    /// The models that share the memory for parameters, in order; empty if it has it alone.
+    shared: Vec<String>,
 }
 
 impl MappingArguments {
@@ -110,15 +113,27 @@ pub(crate) fn checked(module: &Module, file: &[u8], name: &Path, profile: &Profi
     let beside = |d: &Diagnostic| d.location.graph.as_deref() != Some(main) || d.location.op.is_none();
     let others = profile.check(module).into_iter().filter(beside).collect();
     let operations = module.graphs().map(|(_, g)| g.op_count()).sum();
-    Checked { file: name.display().to_string(), bytes: file.len(), operations, mapping, others, cache: Cache::default() }
+    Checked {
+        file: name.display().to_string(),
+        bytes: file.len(),
+        operations,
+        mapping,
+        others,
+        cache: Cache::default(),
+        shared: Vec::new(),
+    }
 }
 
 /// Lets models share the memory for parameters: the first ones keep theirs.
 pub(crate) fn share(models: &mut [Checked], capacity: usize) {
     let mut left = capacity;
+    let files: Vec<String> = models.iter().map(|m| m.file.clone()).collect();
     for model in models {
         model.cache = Cache::fill(left, &model.mapping.layers());
         left = model.cache.remaining();
+        if files.len() > 1 {
+            model.shared.clone_from(&files);
+        }
     }
 }
 
@@ -138,7 +153,11 @@ impl Checked {
         let head = self.head(output);
         let mut text = report::terminal(&head, &self.mapping, &self.cache, true);
         text.push_str("\nPredicted, operation by operation; sizes are those of parameters on the chip:\n\n");
-        text.push_str(&report::rows(&self.mapping));
+        text.push_str(&report::rows(&self.mapping, true));
+        if !self.shared.is_empty() {
+            let names: Vec<String> = self.shared.iter().map(|file| file_name(Path::new(file))).collect();
+            text.push_str(&format!("\nThe memory for parameters is shared, the first ones first: {}\n", names.join(", ")));
+        }
         text
     }
 
@@ -148,7 +167,7 @@ impl Checked {
     }
 
     fn head(&self, output: Option<(&Path, usize)>) -> report::Head {
-        let name = |path: &Path| path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        let name = file_name;
         report::Head {
             maker: format!("Octet {}", env!("CARGO_PKG_VERSION")),
             input: name(Path::new(&self.file)),
@@ -205,6 +224,7 @@ impl Checked {
                 "predicted": true,
                 "parameter_bytes": total.stored,
                 "on_chip_parameter_bytes": total.on_chip,
+                "shared_by": self.shared,
                 "on_chip_capacity": self.cache.capacity,
                 "on_chip_used": self.cache.used,
                 "on_chip_remaining": self.cache.remaining(),
@@ -216,6 +236,10 @@ impl Checked {
         }
         value
     }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
 }
 
 /// `model_edgetpu.log` beside `model_edgetpu.tflite`.
@@ -259,9 +283,19 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
 }
 
 fn shown(model: &Checked, profile: &Profile, terminal: &Terminal) -> String {
-    if profile.accelerator.is_some() {
+    if let Some(accelerator) = &profile.accelerator {
         model.others.iter().for_each(|d| terminal.tell(&d.clone().in_file(&model.file)));
-        return model.text(None);
+        return match accelerator.layout {
+            Layout::EdgetpuCompiler => model.text(None),
+            Layout::Plain => {
+                let (counts, all) = (model.mapping.counts(), model.mapping.rows.len());
+                let rows = report::rows(&model.mapping, false);
+                format!(
+                    "{} takes {} of {all} operations of {}; {} run on the CPU\n\n{rows}",
+                    profile.title, counts.mapped, model.file, counts.cpu
+                )
+            }
+        };
     }
     let (file, findings) = (&model.file, model.findings());
     findings.iter().for_each(|d| terminal.tell(d));

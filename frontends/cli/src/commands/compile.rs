@@ -4,18 +4,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use octet_ir::{Attr, Diagnostic, Diagnostics, Module, Operation, text};
+use octet_ir::{Attr, Diagnostic, Diagnostics, Module, text};
 use octet_passes::quantize::{Io, Mode, Runtime};
 use octet_passes::{Monitor, PassRecord, PassSpec, Pipeline, Reproducer};
 use octet_plugin::{Backend, BackendEntry, FrontendEntry, Options, Registry};
+use serde_json::json;
 
-use super::check::{MappingArguments, checked, log_path, share};
+use super::accelerator::{self, Segmenting};
+use super::check::{Checked, MappingArguments};
 use super::plugin::Plugins;
 use super::report::Report;
 use crate::args::{Data, Importing};
 use crate::driver::{Compiled, Compiler, Destination, save};
 use crate::exit::{Exit, Failure};
-use crate::macs::macs;
 use crate::progress::Progress;
 use crate::table::{Table, bytes};
 use crate::terminal::Terminal;
@@ -26,11 +27,12 @@ const EXPLANATION: &str = "PAS010";
 /// Optimize a model, quantize it if asked to, and write it for a target
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The model: .tflite, .onnx or IR text
-    model: PathBuf,
+    /// The model: .tflite, .onnx or IR text; with --target edgetpu, several share the memory for parameters, the first ones first
+    #[arg(required = true)]
+    models: Vec<PathBuf>,
     #[command(flatten)]
     importing: Importing,
-    /// The file to write, or the folder for a target of several files
+    /// The file to write, or the folder for a target of several files; of several models, the folder for MODEL_edgetpu.tflite of each
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
     /// The format to write (see `octet list backends`), with its options, such as tflite{strip_names=true}
@@ -89,21 +91,8 @@ pub(crate) struct Arguments {
     plugins: Plugins,
     #[command(flatten)]
     mapping: MappingArguments,
-    /// Cut the model into this many files, OUT_segment_I_of_N.tflite, that run one after the other
-    #[arg(long, value_name = "N", help_heading = "Accelerator")]
-    num_segments: Option<usize>,
-    /// What segments are balanced by
-    #[arg(long, value_name = "WHAT", default_value = "parameters", requires = "num_segments", help_heading = "Accelerator")]
-    balance: Balance,
-}
-
-/// What segments are balanced by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Balance {
-    /// bytes of weights and biases
-    Parameters,
-    /// multiply-accumulates
-    Macs,
+    #[command(flatten)]
+    segments: Segmenting,
 }
 
 /// The builds of target wasm.
@@ -216,106 +205,128 @@ impl Passes {
 
 pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
     let (target, options, folder) = target(arguments)?;
-    let destination = if folder { Destination::folder(&arguments.output)? } else { Destination::new(&arguments.output)? };
+    let accelerated = target == accelerator::NAME;
+    if !accelerated && (arguments.mapping.given() || arguments.segments.given()) {
+        return Err(usage(format!("options for accelerators need --target {}", accelerator::NAME)));
+    }
+    if arguments.models.len() > 1 && arguments.segments.given() {
+        return Err(usage("--num-segments cuts one model".to_owned()));
+    }
+    let destinations = match arguments.models.as_slice() {
+        models if accelerated && (models.len() > 1 || arguments.output.is_dir()) => accelerator::destinations(models, &arguments.output)?,
+        [_] if folder => vec![Destination::folder(&arguments.output)?],
+        [_] => vec![Destination::new(&arguments.output)?],
+        _ => {
+            return Err(usage(format!(
+                "several models are compiled together for --target {}, and one at a time for others",
+                accelerator::NAME
+            )));
+        }
+    };
     let report = arguments.report.as_ref().map(Destination::new).transpose()?;
-    let module = super::load(&arguments.model, &arguments.importing, terminal)?;
-    let mut compiler = Compiler::new().loaded(arguments.plugins.install(terminal)?);
-    let accelerated = target == ACCELERATOR;
+    let read = |path: &PathBuf| super::load(path, &arguments.importing.for_model(path), terminal);
+    // A single model gets the choices of import whatever it is, so that what does not fit it is reported.
+    let modules: Vec<Module> = match arguments.models.as_slice() {
+        [one] => vec![super::load(one, &arguments.importing, terminal)?],
+        several => several.iter().map(read).collect::<Result<_, _>>()?,
+    };
+    let mut base = Compiler::new().loaded(arguments.plugins.install(terminal)?).runtime(arguments.runtime.into());
     if accelerated {
-        compiler = compiler.accelerator(ACCELERATOR);
-    } else if arguments.mapping.given() || arguments.num_segments.is_some() {
-        return Err(Failure::usage(Diagnostic::error("CLI002", format!("options for accelerators need --target {ACCELERATOR}"))));
+        base = base.accelerator(accelerator::NAME);
     }
+    base = arguments.io.map(Io::from).into_iter().fold(base, Compiler::io);
+    base = arguments.ranges.iter().fold(base, Compiler::ranges);
+    base = arguments.pipeline.iter().cloned().fold(base, Compiler::pipeline);
+    base = arguments.passes.apply(base);
     // An accelerator takes integers: a model in float is quantized whole.
-    let mode = arguments.quantize.map(Mode::from).or((accelerated && is_float(&module)).then_some(Mode::Int8Only));
+    let mode = |module: &Module| {
+        let whole = || (accelerated && accelerator::is_float(module)).then_some(Mode::Int8Only);
+        arguments.quantize.map(Mode::from).or_else(whole)
+    };
     let idle = [("--io", arguments.io.is_some()), ("--ranges", arguments.ranges.is_some())];
-    if let Some((name, _)) = idle.into_iter().find(|(_, given)| *given && mode.is_none()) {
-        return Err(Failure::usage(Diagnostic::error("CLI002", format!("{name} needs --quantize"))));
+    let quantized = modules.iter().any(|m| mode(m).is_some());
+    if let Some((name, _)) = idle.into_iter().find(|(_, given)| *given && !quantized) {
+        return Err(usage(format!("{name} needs --quantize")));
     }
-    compiler = mode.into_iter().fold(compiler, Compiler::quantize);
-    compiler = arguments.io.map(Io::from).into_iter().fold(compiler, Compiler::io);
-    compiler = compiler.runtime(arguments.runtime.into());
-    compiler = arguments.ranges.iter().fold(compiler, Compiler::ranges);
-    compiler = arguments.pipeline.iter().cloned().fold(compiler, Compiler::pipeline);
-    compiler = arguments.data.data.iter().fold(compiler, Compiler::data);
-    compiler = arguments.data.preprocess.preprocess.iter().cloned().fold(compiler, Compiler::preprocess);
-    compiler = arguments.passes.apply(compiler);
-    let mut watch = Watch::new(terminal, &arguments.passes);
-    let written = watch.compile(&compiler, &module, Some(destination.path())).and_then(|compiled| {
-        let mut notes = Diagnostics::default();
-        let size = save(&compiled.module, &target, options, &destination, &mut notes);
-        watch.notes.extend(notes.0.iter().cloned());
-        watch.notes.extend(size.as_ref().err().into_iter().flat_map(|failed| failed.0.iter().cloned()));
-        terminal.tell_all(&notes);
-        Ok((compiled, size?))
-    });
+    let mut made = Vec::new();
+    for ((path, module), destination) in arguments.models.iter().zip(&modules).zip(destinations) {
+        let mut compiler = mode(module).into_iter().fold(base.clone(), Compiler::quantize);
+        compiler = data_for(arguments, module, &modules).into_iter().fold(compiler, Compiler::data);
+        compiler = arguments.data.preprocess.preprocess.iter().cloned().fold(compiler, Compiler::preprocess);
+        let mut watch = Watch::new(terminal, &arguments.passes);
+        let result = watch.compile(&compiler, module, Some(destination.path()));
+        made.push(Made { model: path, destination, notes: watch.notes, result, bytes: None });
+    }
+    // Models that share a memory appear together, or none does.
+    if made.iter().all(|m| m.result.is_ok()) {
+        made.iter_mut().for_each(|m| m.save(&target, &options, terminal));
+    }
+    let checked = if accelerated { accelerator::check(&arguments.mapping, &made)? } else { Vec::new() };
     if let Some(report) = &report {
         // A refusal is worth a report too.
-        let text = format!("{:#}\n", report_of(arguments, &watch, &written));
+        let text = format!("{:#}\n", written_report(arguments, &made, &checked)?);
         report.write(text.as_bytes())?;
     }
-    let (compiled, size) = written?;
-    if accelerated {
-        accelerator(arguments, &compiled, terminal)?;
+    if let Some(at) = made.iter().position(|m| m.result.is_err()) {
+        let failed = made.swap_remove(at);
+        return failed.result.map(|_| Exit::Success);
     }
-    let before = std::fs::metadata(&arguments.model).map(|m| m.len()).unwrap_or(0);
-    let before = usize::try_from(before).unwrap_or(usize::MAX);
-    let (input, output) = (arguments.model.display(), arguments.output.display());
-    terminal.line(&format!("{input} ({}) -> {output} ({})", bytes(before), bytes(size)));
+    accelerator::tell(&checked, &made, terminal)?;
+    if let ([one], true) = (made.as_slice(), accelerated) {
+        arguments.segments.write(one, terminal)?;
+    }
+    for m in &made {
+        let before = std::fs::metadata(m.model).map(|m| m.len()).unwrap_or(0);
+        let before = usize::try_from(before).unwrap_or(usize::MAX);
+        let (input, output) = (m.model.display(), m.shown(arguments).display());
+        terminal.line(&format!("{input} ({}) -> {output} ({})", bytes(before), bytes(m.bytes.unwrap_or(0))));
+    }
     Ok(Exit::Success)
 }
 
-/// The backend whose models are mapped.
-const ACCELERATOR: &str = "edgetpu";
-
-/// Whether a graph computes with floats.
-fn is_float(module: &Module) -> bool {
-    let main = module.main();
-    main.ops().flat_map(|(_, o)| o.results()).any(|v| main.ty(*v).elem.is_float())
+/// The data for one of the models that are compiled together: what is for an input that only others have is left out.
+fn data_for(arguments: &Arguments, module: &Module, all: &[Module]) -> Vec<String> {
+    let has = |module: &Module, name: &str| module.main().inputs().iter().any(|v| module.main().value_name(*v) == name);
+    let elsewhere =
+        |argument: &str| argument.split_once('=').is_some_and(|(name, _)| !has(module, name) && all.iter().any(|other| has(other, name)));
+    arguments.data.data.iter().filter(|argument| !elsewhere(argument)).cloned().collect()
 }
 
-/// Says what of the written model is mapped, writes the log beside it, and the segments if there are to be some.
-fn accelerator(arguments: &Arguments, compiled: &Compiled, terminal: &Terminal) -> Result<(), Failure> {
-    let profile = octet_targets::profile(ACCELERATOR)?;
-    let options = arguments.mapping.options(profile)?;
-    let output = arguments.output.as_path();
-    let file = octet_data::map_file(output)?;
-    let mut models = [checked(&compiled.module, &file, &arguments.model, profile, &options)];
-    share(&mut models, arguments.mapping.capacity(profile));
-    let [model] = &models;
-    let written = Some((output, file.len()));
-    if !terminal.is_quiet() {
-        terminal.print(&model.text(written))?;
-    }
-    Destination::new(log_path(output))?.write(model.log(written).as_bytes())?;
-    let Some(count) = arguments.num_segments else { return Ok(()) };
-    let graph = compiled.module.main();
-    let weights: Vec<u64> = graph
-        .ops()
-        .map(|(_, op)| match arguments.balance {
-            Balance::Parameters => parameter_bytes(&compiled.module, op),
-            Balance::Macs => macs(graph, op),
-        })
-        .collect();
-    let segments = octet_edgetpu::segments(&compiled.module, count, &weights)?;
-    for (index, (module, weight)) in segments.modules.iter().zip(&segments.weights).enumerate() {
-        let stem = output.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-        let path = output.with_file_name(format!("{stem}_segment_{index}_of_{count}.tflite"));
+fn usage(message: String) -> Failure {
+    Failure::usage(Diagnostic::error("CLI002", message))
+}
+
+/// A model, and what became of it.
+pub(crate) struct Made<'a> {
+    pub(crate) model: &'a Path,
+    pub(crate) destination: Destination,
+    /// Everything that was reported, explanations included.
+    notes: Vec<Diagnostic>,
+    pub(crate) result: Result<Compiled, Failure>,
+    /// What was written, where something was.
+    pub(crate) bytes: Option<usize>,
+}
+
+impl Made<'_> {
+    fn save(&mut self, target: &str, options: &Options, terminal: &Terminal) {
+        let Ok(compiled) = &self.result else { return };
         let mut notes = Diagnostics::default();
-        save(module, ACCELERATOR, Vec::new(), &Destination::new(&path)?, &mut notes)?;
-        let what = if arguments.balance == Balance::Parameters { "bytes of parameters" } else { "MACs" };
-        terminal.line(&format!("{}: {} operations, {weight} {what}", path.display(), module.main().op_count()));
+        let size = save(&compiled.module, target, options.clone(), &self.destination, &mut notes);
+        self.notes.extend(notes.0.iter().cloned());
+        terminal.tell_all(&notes);
+        match size {
+            Ok(size) => self.bytes = Some(size),
+            Err(failed) => {
+                self.notes.extend(failed.0.iter().cloned());
+                self.result = Err(failed.into());
+            }
+        }
     }
-    let percent = segments.imbalance * 100.0;
-    terminal.line(&format!("the heaviest segment is {percent:.1} % over the mean; no cuts in execution order do better"));
-    Ok(())
-}
 
-/// Bytes of an operation's constants.
-fn parameter_bytes(module: &Module, op: &Operation) -> u64 {
-    let graph = module.main();
-    let bytes = op.operands().iter().flatten().filter_map(|v| module.constant_of(graph, *v)).map(|c| c.bytes().len());
-    bytes.map(|n| u64::try_from(n).unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
+    /// Where it lies, as the user wrote it.
+    fn shown<'s>(&'s self, arguments: &'s Arguments) -> &'s Path {
+        if arguments.models.len() > 1 || arguments.output.is_dir() { self.destination.path() } else { &arguments.output }
+    }
 }
 
 /// The backend and its options, checked before any work.
@@ -347,10 +358,14 @@ fn target(arguments: &Arguments) -> Result<(String, Options, bool), Failure> {
         }
         options.push((name.into(), value));
     }
+    // A target's other names count here too.
+    let name = octet_targets::profile(&spec.name).map_or_else(|_| spec.name.clone(), |profile| profile.name.clone());
     let registry = Registry::<BackendEntry>::collect()?;
-    let backend = (registry.get(&spec.name).map_err(Failure::usage)?.create)(options.clone()).map_err(Failure::usage)?;
-    fits(&arguments.output, &spec.name, backend.as_ref(), &registry).map_err(Failure::usage)?;
-    Ok((spec.name.clone(), options, backend.writes_folder()))
+    let backend = (registry.get(&name).map_err(Failure::usage)?.create)(options.clone()).map_err(Failure::usage)?;
+    if arguments.models.len() == 1 && !arguments.output.is_dir() {
+        fits(&arguments.output, &name, backend.as_ref(), &registry).map_err(Failure::usage)?;
+    }
+    Ok((name, options, backend.writes_folder()))
 }
 
 /// Whether the output is named like what the target writes, or like nothing in particular.
@@ -470,13 +485,23 @@ fn timings(passes: &[PassRecord]) -> String {
     table.text(0).trim_end().to_owned()
 }
 
-fn report_of(arguments: &Arguments, watch: &Watch<'_>, written: &Result<(Compiled, usize), Failure>) -> serde_json::Value {
-    super::report::report(&Report {
-        model: &arguments.model,
-        output: &arguments.output,
-        mode: arguments.quantize.map(Mode::from),
-        io: arguments.io.map(Io::from),
-        diagnostics: &watch.notes,
-        written: written.as_ref().ok().map(|(compiled, size)| (compiled, *size)),
+/// The report: of one model itself, of several a list of them.
+fn written_report(arguments: &Arguments, made: &[Made<'_>], checked: &[Checked]) -> Result<serde_json::Value, Failure> {
+    let mut all = Vec::new();
+    for (index, made) in made.iter().enumerate() {
+        let mapped = |checked: &Checked| octet_targets::profile(accelerator::NAME).map(|profile| checked.json(profile));
+        all.push(super::report::report(&Report {
+            model: made.model,
+            output: made.shown(arguments),
+            mode: arguments.quantize.map(Mode::from),
+            io: arguments.io.map(Io::from),
+            diagnostics: &made.notes,
+            written: made.result.as_ref().ok().zip(made.bytes),
+            accelerator: checked.get(index).map(mapped).transpose()?,
+        }));
+    }
+    Ok(match <[serde_json::Value; 1]>::try_from(all) {
+        Ok([one]) => one,
+        Err(all) => json!({"octet": env!("CARGO_PKG_VERSION"), "models": all}),
     })
 }

@@ -29,6 +29,10 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
         "graphs",
         "the result's graphs as `octet inspect --json` has them: inputs, outputs, operations, tensors with type, scale and zero point; or null",
     ),
+    (
+        "edgetpu",
+        "with `--target edgetpu`, what `octet check --json` tells of the result; otherwise null. Of several models, `models` holds an object like this for each",
+    ),
 ];
 
 /// What is reported of one compilation.
@@ -40,6 +44,8 @@ pub(crate) struct Report<'a> {
     pub(crate) diagnostics: &'a [Diagnostic],
     /// The result and its bytes, if there is one.
     pub(crate) written: Option<(&'a Compiled, usize)>,
+    /// What of it an accelerator runs.
+    pub(crate) accelerator: Option<Value>,
 }
 
 /// The report as JSON.
@@ -60,6 +66,7 @@ pub(crate) fn report(r: &Report<'_>) -> Value {
         "errors": severe(Severity::Error),
         "diagnostics": r.diagnostics,
         "graphs": r.written.map(|(compiled, _)| super::inspect::graphs_json(&compiled.module)),
+        "edgetpu": r.accelerator,
     })
 }
 
@@ -70,7 +77,8 @@ mod tests {
     #[test]
     fn the_reference_names_every_key() {
         let nothing = Path::new("");
-        let value = report(&Report { model: nothing, output: nothing, mode: None, io: None, diagnostics: &[], written: None });
+        let value =
+            report(&Report { model: nothing, output: nothing, mode: None, io: None, diagnostics: &[], written: None, accelerator: None });
         let mut documented: Vec<&str> = KEYS.iter().map(|(key, _)| *key).collect();
         documented.sort_unstable();
         let mut written: Vec<&str> = value.as_object().expect("an object").keys().map(String::as_str).collect();

@@ -1,0 +1,137 @@
+//! What `octet compile` does for an accelerator beside compiling: the report, models that share a memory, and segments.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use octet_ir::{Diagnostic, Diagnostics, Module, Operation};
+
+use super::check::{Checked, MappingArguments, checked, log_path, share};
+use super::compile::Made;
+use crate::driver::{Destination, save};
+use crate::exit::Failure;
+use crate::macs::macs;
+use crate::terminal::Terminal;
+
+/// The backend whose models are mapped.
+pub(crate) const NAME: &str = "edgetpu";
+
+/// How a model is cut.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Accelerator")]
+pub(crate) struct Segmenting {
+    /// Cut the model into this many files, OUT_segment_I_of_N.tflite, that run one after the other
+    #[arg(long, value_name = "N")]
+    num_segments: Option<usize>,
+    /// What segments are balanced by
+    #[arg(long, value_name = "WHAT", default_value = "parameters", requires = "num_segments")]
+    balance: Balance,
+}
+
+/// What segments are balanced by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Balance {
+    /// bytes of weights and biases
+    Parameters,
+    /// multiply-accumulates
+    Macs,
+}
+
+/// Whether a graph computes with floats.
+pub(crate) fn is_float(module: &Module) -> bool {
+    let main = module.main();
+    main.ops().flat_map(|(_, o)| o.results()).any(|v| main.ty(*v).elem.is_float())
+}
+
+/// `FOLDER/MODEL_edgetpu.tflite` for every model; the folder is made.
+pub(crate) fn destinations(models: &[PathBuf], folder: &Path) -> Result<Vec<Destination>, Failure> {
+    let refused = |message: String| Diagnostic::error("CLI003", message).in_file(folder.display().to_string());
+    if folder.exists() && !folder.is_dir() {
+        return Err(refused("cannot write: several models need a folder, and this is a file".to_owned()).into());
+    }
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for model in models {
+        let stem = model.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+        let path = folder.join(format!("{stem}_edgetpu.tflite"));
+        if paths.contains(&path) {
+            return Err(refused(format!("cannot write: two models are called {stem}")).into());
+        }
+        paths.push(path);
+    }
+    std::fs::create_dir_all(folder).map_err(|e| refused(format!("cannot write: {e}")))?;
+    Ok(paths.into_iter().map(Destination::new).collect::<Result<_, _>>()?)
+}
+
+/// Maps the models that were written and lets them share the memory for parameters; empty if one was not.
+pub(crate) fn check(arguments: &MappingArguments, made: &[Made<'_>]) -> Result<Vec<Checked>, Failure> {
+    let profile = octet_targets::profile(NAME)?;
+    let options = arguments.options(profile)?;
+    let mut models = Vec::new();
+    for made in made {
+        let (Ok(compiled), Some(_)) = (&made.result, made.bytes) else { return Ok(Vec::new()) };
+        let file = octet_data::map_file(made.destination.path())?;
+        let mut model = checked(&compiled.module, &file, made.model, profile, &options);
+        model.bytes = std::fs::metadata(made.model).map_or(0, |m| usize::try_from(m.len()).unwrap_or(usize::MAX));
+        models.push(model);
+    }
+    share(&mut models, arguments.capacity(profile));
+    Ok(models)
+}
+
+/// Says what of the written models is mapped, and writes the log beside each.
+pub(crate) fn tell(models: &[Checked], made: &[Made<'_>], terminal: &Terminal) -> Result<(), Failure> {
+    for (index, (model, made)) in models.iter().zip(made).enumerate() {
+        let written = made.bytes.map(|bytes| (made.destination.path(), bytes));
+        if !terminal.is_quiet() {
+            let between = if index > 0 { "\n" } else { "" };
+            terminal.print(&format!("{between}{}", model.text(written)))?;
+        }
+        Destination::new(log_path(made.destination.path()))?.write(model.log(written).as_bytes())?;
+    }
+    Ok(())
+}
+
+impl Segmenting {
+    /// Whether segments were asked for.
+    pub(crate) fn given(&self) -> bool {
+        self.num_segments.is_some()
+    }
+
+    /// Writes the segments beside the whole model, if there are to be some.
+    pub(crate) fn write(&self, made: &Made<'_>, terminal: &Terminal) -> Result<(), Failure> {
+        let (Some(count), Ok(compiled)) = (self.num_segments, &made.result) else { return Ok(()) };
+        let output = made.destination.path();
+        let graph = compiled.module.main();
+        let weights: Vec<u64> = graph
+            .ops()
+            .map(|(_, op)| match self.balance {
+                Balance::Parameters => parameter_bytes(&compiled.module, op),
+                Balance::Macs => macs(graph, op),
+            })
+            .collect();
+        let segments = octet_edgetpu::segments(&compiled.module, count, &weights)?;
+        for (index, (module, weight)) in segments.modules.iter().zip(&segments.weights).enumerate() {
+            let stem = output.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+            let path = output.with_file_name(format!("{stem}_segment_{index}_of_{count}.tflite"));
+            let mut notes = Diagnostics::default();
+            save(module, NAME, Vec::new(), &Destination::new(&path)?, &mut notes)?;
+            let what = if self.balance == Balance::Parameters { "bytes of parameters" } else { "MACs" };
+            terminal.line(&format!("{}: {} operations, {weight} {what}", path.display(), module.main().op_count()));
+        }
+        let orders = if segments.every_order { "in any order" } else { "in execution order" };
+        let percent = segments.imbalance * 100.0;
+        terminal.line(&format!("the heaviest segment is {percent:.1} % over the mean; no cuts {orders} do better"));
+        if segments.floor > 0.0 {
+            let (at, floor) = (segments.heaviest, segments.floor * 100.0);
+            let name = graph.ops().nth(at).map_or_else(String::new, |(_, op)| octet_targets::op_name(op.op()).1);
+            terminal.line(&format!("operation {at} {name} alone is {floor:.1} % over it, and cannot be cut"));
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of an operation's constants.
+fn parameter_bytes(module: &Module, op: &Operation) -> u64 {
+    let graph = module.main();
+    let bytes = op.operands().iter().flatten().filter_map(|v| module.constant_of(graph, *v)).map(|c| c.bytes().len());
+    bytes.map(|n| u64::try_from(n).unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
+}
