@@ -28,7 +28,7 @@ const EXPLANATION: &str = "PAS010";
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The model: .tflite, .onnx or IR text; with --target edgetpu, several share the memory for parameters, the first ones first
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "MODEL")]
     models: Vec<PathBuf>,
     #[command(flatten)]
     importing: Importing,
