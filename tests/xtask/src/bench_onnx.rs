@@ -67,7 +67,8 @@ pub(crate) fn bench(rounds: usize, write: bool) -> Outcome {
         let name = network.file.rsplit('/').next().unwrap_or_default();
         let folder = folder.join(name);
         std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-        let model = zoo.join(network.file).with_extension("onnx");
+        // Names have dots of their own.
+        let model = zoo.join(format!("{}.onnx", network.file));
         let input = prepare(&peers, &zoo, network, &model, &folder)?;
         let own = compile(&ours, network, &model, &folder, &input, rounds)?;
         let other = onnx2tf(network, &model, &folder, &input)?;

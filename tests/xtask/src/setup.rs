@@ -55,15 +55,25 @@ fn environment(folder: &Path, requirements: &str, least: u32) -> Outcome {
     std::fs::write(&stamp, wanted).map_err(|e| format!("{}: {e}", stamp.display()))
 }
 
-/// A Python that fits, from the path; as root on Debian it is installed where there is none.
+/// The Pythons that pyenv keeps, sorted. Its commands on the path stand for the chosen versions only.
+fn pyenv() -> impl Iterator<Item = PathBuf> {
+    let root = output(&mut command("pyenv", &["root"])).unwrap_or_default();
+    let versions = std::fs::read_dir(Path::new(root.trim()).join("versions"));
+    let mut pythons: Vec<PathBuf> = versions.into_iter().flatten().flatten().map(|version| version.path().join("bin/python3")).collect();
+    pythons.sort();
+    pythons.into_iter()
+}
+
+/// A Python that fits, from the path or pyenv; as root on Debian it is installed where there is none.
 fn find_python(least: u32) -> Outcome<PathBuf> {
     let probe = PROBE.replace("LEAST", &least.to_string());
-    let fitting = || PYTHONS.iter().find(|p| succeeds(&mut command(p, &["-c", probe.as_str()]))).map(PathBuf::from);
+    let candidates = || PYTHONS.iter().map(PathBuf::from).chain(pyenv());
+    let fitting = || candidates().find(|p| succeeds(&mut command(p, &["-c", probe.as_str()])));
     if let Some(python) = fitting() {
         return Ok(python);
     }
     let missing = format!(
-        "no Python 3.{least} to 3.13 with venv and pip on the path (tried {}). On Debian: apt-get install {}",
+        "no Python 3.{least} to 3.13 with venv and pip on the path or in pyenv (tried {}). On Debian: apt-get install {}",
         PYTHONS.join(", "),
         DEBIAN.join(" ")
     );
