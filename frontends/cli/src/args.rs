@@ -97,6 +97,9 @@ pub(crate) struct Importing {
     /// An input that becomes a constant: axes=axes.npy. May be given again
     #[arg(long = "constant", value_name = "INPUT=PATH.npy")]
     constants: Vec<String>,
+    /// LSTM layers become one operation each, whose state lives on from run to run until it is reset; by default they are written out step by step
+    #[arg(long = "keep-state")]
+    keep_state: bool,
 }
 
 impl Importing {
@@ -120,7 +123,7 @@ impl Importing {
             "nhwc" => Ok(ImageLayout::Nhwc),
             other => Err(Failure::usage(Diagnostic::error("CLI002", format!("'{other}' is no layout: nchw or nhwc")))),
         };
-        let mut options = ImportOptions::default();
+        let mut options = ImportOptions { keep_state: self.keep_state, ..ImportOptions::default() };
         for text in &self.shapes {
             let (name, sizes) = pair(text, "INPUT=SIZES, such as image=1x3x224x224")?;
             let sizes = if sizes == "scalar" { Vec::new() } else { sizes.split('x').map(number).collect::<Result<_, _>>()? };

@@ -65,6 +65,11 @@ fn domain(name: &str) -> &str {
 type Names = Vec<(String, usize)>;
 
 impl Importer<'_> {
+    /// Whether recurrent layers may keep their state from run to run.
+    pub(crate) fn keeps_state(&self) -> bool {
+        self.options.keep_state
+    }
+
     /// Type and constant of a tensor of the file.
     pub(crate) fn tensor(&self, proto: &crate::proto::TensorProto) -> Result<(Type, octet_ir::Constant), Refusal> {
         tensor::read(proto, self.siblings).map_err(|d| d.message)
@@ -108,6 +113,9 @@ impl Importer<'_> {
                 None => self.errors.push(Diagnostic::error("ONX004", "no node computes this output").on_tensor(output.name.clone())),
             }
         }
+        if self.errors.0.iter().any(|e| e.code == "ONX010") {
+            self.tell_open_sizes(graph, &initialized);
+        }
         distinct(&mut inputs);
         distinct(&mut outputs);
         (inputs, outputs)
@@ -125,20 +133,33 @@ impl Importer<'_> {
             let error = Diagnostic::error("ONX003", format!("{option} names '{name}', which the model does not have"));
             self.errors.push(error.with_note(format!("it has: {}", known.join(", "))));
         }
-        let symbols = graph.input.iter().filter_map(|i| match &i.r#type {
-            Some(TypeProto { value: Some(TypeKind::Tensor(t)) }) => t.shape.as_ref(),
-            _ => None,
-        });
-        let symbols: BTreeSet<&str> = symbols
-            .flat_map(|s| &s.dim)
-            .filter_map(|d| match &d.value {
-                Some(DimensionValue::Param(name)) => Some(name.as_str()),
-                Some(DimensionValue::Value(_)) | None => None,
-            })
-            .collect();
-        for (name, _) in self.options.dims.iter().filter(|(name, _)| !symbols.contains(name.as_str())) {
+        let open: Vec<&ValueInfoProto> = graph.input.iter().filter(|i| !initialized.contains(i.name.as_str())).collect();
+        let named: BTreeSet<&str> = open.iter().flat_map(|i| symbols(i)).collect();
+        for (name, _) in self.options.dims.iter().filter(|(name, _)| !named.contains(name.as_str())) {
             let error = Diagnostic::error("ONX003", format!("--dim names '{name}', which is no dimension of an input"));
-            self.errors.push(error.with_note(format!("there are: {}", symbols.iter().copied().collect::<Vec<_>>().join(", "))));
+            let error = open.iter().fold(error, |e, i| e.with_note(format!("input '{}' has the shape {}", i.name, shown_shape(i))));
+            let mut ways: Vec<String> = named.iter().map(|symbol| format!("--dim '{symbol}=1'")).collect();
+            let unnamed = open.iter().filter(|i| declared_sizes(i).is_none() && symbols(i).next().is_none());
+            ways.extend(unnamed.map(|i| shape_option(i)));
+            self.errors.push(if ways.is_empty() { error } else { error.with_help(format!("give {}", ways.join(", or "))) });
+        }
+    }
+
+    /// When nodes cannot be lowered, sizes that were taken for 1 because nobody said what they are may be why.
+    fn tell_open_sizes(&mut self, graph: &GraphProto, initialized: &BTreeSet<&str>) {
+        let inputs = graph.input.iter().filter(|i| !initialized.contains(i.name.as_str()));
+        let given = |i: &ValueInfoProto| {
+            self.options.shapes.iter().any(|(n, _)| *n == i.name) || self.options.constants.iter().any(|(n, _)| *n == i.name)
+        };
+        let left = |i: &ValueInfoProto| declared_sizes(i).is_none() && symbols(i).any(|s| !self.options.dims.iter().any(|(n, _)| n == s));
+        let unnamed = |i: &ValueInfoProto| open_axes(i).any(|symbol| symbol.is_none());
+        let open: Vec<&ValueInfoProto> = inputs.filter(|i| !given(i) && (left(i) || unnamed(i))).collect();
+        for input in open {
+            let note = Diagnostic::note(
+                "ONX015",
+                format!("sizes that input '{}' leaves open, {}, were taken as 1", input.name, shown_shape(input)),
+            );
+            self.errors.push(note.with_help(format!("give {}", shape_option(input))));
         }
     }
 
@@ -305,7 +326,7 @@ impl Importer<'_> {
             .collect::<Result<Vec<_>, _>>()?;
         scope.origin = proto.output.iter().find(|o| !o.is_empty()).cloned().unwrap_or_default();
         let node = Node { proto, version };
-        let lower = lower::find(name, &proto.op_type).ok_or("there is no lowering for this operator yet")?;
+        let lower = lower::find(name, &proto.op_type).ok_or_else(|| lower::why_not(name, &proto.op_type))?;
         let outputs = lower(&mut lower::Lowering { importer: self, scope, opsets }, &node, &inputs)?;
         for (name, value) in proto.output.iter().zip(outputs) {
             if !name.is_empty() {
@@ -398,6 +419,46 @@ pub(crate) fn declared_sizes(info: &ValueInfoProto) -> Option<Vec<usize>> {
         Some(DimensionValue::Param(_)) | None => None,
     };
     declared.shape.as_ref()?.dim.iter().map(size).collect()
+}
+
+/// What stands for each axis of an input whose size the file leaves open: a symbol, or nothing.
+fn open_axes(info: &ValueInfoProto) -> impl Iterator<Item = Option<&str>> {
+    let shape = match &info.r#type {
+        Some(TypeProto { value: Some(TypeKind::Tensor(t)) }) => t.shape.as_ref(),
+        _ => None,
+    };
+    shape.into_iter().flat_map(|s| &s.dim).filter_map(|d| match &d.value {
+        Some(DimensionValue::Value(size)) if *size >= 0 => None,
+        Some(DimensionValue::Param(name)) if !name.is_empty() => Some(Some(name.as_str())),
+        Some(DimensionValue::Value(_) | DimensionValue::Param(_)) | None => Some(None),
+    })
+}
+
+/// The symbols among an input's sizes.
+fn symbols(info: &ValueInfoProto) -> impl Iterator<Item = &str> {
+    open_axes(info).flatten()
+}
+
+/// An input's sizes as the file has them, `?` where it says nothing.
+fn sizes(info: &ValueInfoProto) -> Option<Vec<String>> {
+    let Some(TypeProto { value: Some(TypeKind::Tensor(declared)) }) = &info.r#type else { return None };
+    let size = |dim: &crate::proto::DimensionProto| match &dim.value {
+        Some(DimensionValue::Value(size)) if *size >= 0 => size.to_string(),
+        Some(DimensionValue::Param(name)) if !name.is_empty() => name.clone(),
+        Some(DimensionValue::Value(_) | DimensionValue::Param(_)) | None => "?".into(),
+    };
+    Some(declared.shape.as_ref()?.dim.iter().map(size).collect())
+}
+
+fn shown_shape(info: &ValueInfoProto) -> String {
+    sizes(info).map_or_else(|| "unknown".into(), |s| s.join("x"))
+}
+
+/// The option that settles an input's sizes, those that are open as 1.
+fn shape_option(info: &ValueInfoProto) -> String {
+    let settled = |size: &String| if size.parse::<u64>().is_ok() { size.clone() } else { "1".into() };
+    let sizes = sizes(info).map_or_else(|| "1x3x224x224".into(), |s| s.iter().map(settled).collect::<Vec<_>>().join("x"));
+    format!("--shape '{}={sizes}' with the sizes that your data has", info.name)
 }
 
 /// Names that a nested graph takes from outside.

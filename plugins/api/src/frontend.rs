@@ -40,12 +40,14 @@ pub struct ImportOptions {
     pub layouts: Vec<(Option<String>, ImageLayout)>,
     /// Inputs that become constants, by name: `--constant axes=axes.npy`.
     pub constants: Vec<(String, Tensor)>,
+    /// Recurrent layers become one operation where there is one, though its state lives on from run to run: `--keep-state`.
+    pub keep_state: bool,
 }
 
 impl ImportOptions {
     /// Whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
-        self.shapes.is_empty() && self.dims.is_empty() && self.layouts.is_empty() && self.constants.is_empty()
+        self.shapes.is_empty() && self.dims.is_empty() && self.layouts.is_empty() && self.constants.is_empty() && !self.keep_state
     }
 }
 

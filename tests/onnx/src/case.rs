@@ -93,7 +93,11 @@ fn one(model: &Path, folder: &Path, out: &Path) -> Ran {
     };
     let data = match data_set(folder, &ports) {
         Ok(data) => data,
-        Err(why) => return failed(Outcome::Refused(format!("the data: {why}"))),
+        // Data of sequences and texts cannot be read: what counts is what the importer says of the model.
+        Err(why) => {
+            let why = import(&bytes, &ImportOptions::default()).err().unwrap_or_else(|| format!("the data: {why}"));
+            return failed(Outcome::Refused(why));
+        }
     };
     // What only fails as it runs may still be what a static compiler takes as constants: the first that runs counts.
     let mut last = None;

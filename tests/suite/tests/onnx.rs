@@ -335,6 +335,79 @@ fn written_networks_reach_int8() {
     }
 }
 
+/// The LSTM as one operation, from fresh states for every sample: what ONNX Runtime computes, and its direction in int8.
+#[test]
+fn an_lstm_that_keeps_its_state_is_one_operation() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("lstm.onnx"), recurrent("LSTM", 4, &[]).file()).unwrap();
+    let inputs = data(&[1, 20, 8], 32, false);
+    let expected = reference(folder.path(), folder.path(), &[("lstm.onnx", inputs.clone())]).remove(0);
+    let wanted: Vec<f64> = expected["o0"].to_f32().unwrap().into_iter().map(f64::from).collect();
+    let options = ImportOptions { keep_state: true, ..ImportOptions::default() };
+    let module = octet::cli::driver::load_with(folder.path().join("lstm.onnx"), &options).unwrap();
+    let samples = folder.path().join("samples.npz");
+    write_npz(&samples, &BTreeMap::from([(module.main().value_name(module.main().inputs()[0]), inputs.clone())])).unwrap();
+    let float = Compiler::new().threads(1).compile(&module).unwrap().module;
+    let compiler = Compiler::new().quantize(Mode::Int8Only).data(samples.display().to_string());
+    let integer = compiler.compile(&module).unwrap_or_else(|e| panic!("{e}")).module;
+    for (module, least) in [(&float, 0.999_999), (&integer, 0.99)] {
+        let layers = module.main().ops().filter(|(_, op)| matches!(op.op(), Op::UnidirectionalSequenceLstm(_))).count();
+        assert_eq!(layers, 1);
+        assert!(module.main().ops().count() < 12, "one operation and what surrounds it");
+        let found: Vec<f64> = (0..inputs.shape[0])
+            .flat_map(|sample| {
+                let one =
+                    Array { shape: [&[1], &inputs.shape[1..]].concat(), bytes: inputs.sample(sample).unwrap().to_vec(), ..inputs.clone() };
+                outputs(module, &one)
+            })
+            .collect();
+        let similar = cosine(&wanted, &found);
+        assert!(similar > least, "cosine {similar:.6}");
+    }
+}
+
+/// A network with a dynamic batch, float and int8: with the batch given, and with it left open.
+#[test]
+fn zoo_dynamic_batch_is_given_or_stays() {
+    let Some(zoo) = peers::zoo() else { return };
+    let file = zoo.join("ours/gen_mobilenet_96_dynbatch.onnx");
+    let folder = tempfile::tempdir().unwrap();
+    let samples = folder.path().join("samples.npz");
+    write_npz(&samples, &BTreeMap::from([("x".to_owned(), data(&[1, 3, 96, 96], 8, true))])).unwrap();
+    for (dims, open) in [(vec![("N".to_owned(), 1)], false), (Vec::new(), true)] {
+        let module = octet::cli::driver::load_with(&file, &ImportOptions { dims, ..ImportOptions::default() }).unwrap();
+        for mode in [None, Some(Mode::Int8Only)] {
+            let compiler = mode.into_iter().fold(Compiler::new().data(samples.display().to_string()), Compiler::quantize);
+            let module = compiler.compile(&module).unwrap_or_else(|e| panic!("{e}")).module;
+            let graph = module.main();
+            for &value in graph.inputs().iter().chain(graph.outputs()) {
+                assert_eq!(graph.ty(value).shape.dynamic(0).is_some(), open, "{}", graph.value_name(value));
+            }
+        }
+    }
+}
+
+/// The zoo's hard cases: a recurrent layer, attention, and channels that are shuffled.
+#[test]
+fn zoo_gru_transformer_and_shuffle_reach_int8() {
+    let Some(zoo) = peers::zoo() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let networks: Vec<&Network> =
+        FLOAT.iter().filter(|n| ["gru", "transformer", "shuffle"].iter().any(|part| n.file.contains(part))).collect();
+    assert_eq!(networks.len(), 3);
+    for (index, network) in networks.into_iter().enumerate() {
+        let module = load(&zoo, network);
+        let inputs = data(network.shape, 32, network.positive);
+        let samples = folder.path().join(format!("{index}.npz"));
+        let name = module.main().value_name(module.main().inputs()[0]);
+        write_npz(&samples, &BTreeMap::from([(name, inputs.clone())])).unwrap();
+        let compiler = Compiler::new().quantize(Mode::Int8Only).data(samples.display().to_string());
+        let integer = compiler.compile(&module).unwrap_or_else(|e| panic!("{}: {e}", network.file)).module;
+        let similar = cosine(&outputs(&module, &inputs), &outputs(&integer, &inputs));
+        assert!(similar > 0.99, "{}: cosine {similar:.4} in int8", network.file);
+    }
+}
+
 fn cosine(a: &[f64], b: &[f64]) -> f64 {
     let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     product(a, b) / (product(a, a) * product(b, b)).sqrt()

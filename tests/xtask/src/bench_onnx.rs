@@ -82,7 +82,8 @@ pub(crate) fn bench(rounds: usize, write: bool) -> Outcome {
     }
     let note = "Whole processes, from the ONNX file and calibration data to a file that is integer throughout; seconds are medians of ours and one run of \
                 onnx2tf's. SQNR is against ONNX Runtime, over data that was not calibrated with. A file counts if LiteRT runs it, its inputs \
-                and outputs are int8, and it holds no float; *fails* says how onnx2tf ended without one.";
+                and outputs are int8, and it holds no float; *fails* says how onnx2tf ended without one. Where onnx2tf could only give a whole tensor \
+                one scale, our file, with a scale for every channel of weights and biases, may be larger: that is what the SQNR costs.";
     let page = format!("{}\n{note}\n", table.text());
     println!("{page}\n{missed} bar(s) missed");
     if write {

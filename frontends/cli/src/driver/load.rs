@@ -13,7 +13,7 @@ const HEAD: usize = 4096;
 /// Loads and verifies a model: a file of a registered frontend, memory-mapped, or IR text with its side file (`m.ir` and `m.ir.bin`).
 ///
 /// # Errors
-/// `DAT001` when the file cannot be read, `CLI001` when no frontend knows it, and whatever the frontend and the verifier find.
+/// `CLI012` when there is no such file, `DAT001` when it cannot be read, `CLI001` when no frontend knows it, and whatever the frontend and the verifier find.
 pub fn load(path: impl AsRef<Path>) -> Result<Module, Diagnostics> {
     load_with(path, &ImportOptions::default())
 }
@@ -28,6 +28,9 @@ pub fn load_with(path: impl AsRef<Path>, options: &ImportOptions) -> Result<Modu
 
 /// [`load_with`], with the frontend's notes and warnings.
 pub fn load_with_notes(path: &Path, options: &ImportOptions, notes: &mut Diagnostics) -> Result<Module, Diagnostics> {
+    if !path.exists() {
+        return Err(Diagnostic::error("CLI012", "there is no such model file").in_file(path.display().to_string()).into());
+    }
     let bytes = map_file(path)?;
     let side = || {
         let mut name = path.as_os_str().to_owned();
@@ -89,7 +92,11 @@ pub fn read(bytes: &Bytes, name: &Path, options: &ImportOptions, notes: &mut Dia
 
 /// Import options for a format that says everything itself.
 fn nothing_open(format: &str) -> Diagnostic {
-    Diagnostic::error("CLI002", format!("{format} leaves nothing open that --shape, --dim, --layout or --constant could settle"))
+    Diagnostic::error(
+        "CLI002",
+        format!("{format} leaves nothing open that --shape, --dim, --layout, --constant or --keep-state could settle"),
+    )
+    .with_help("leave them out: a size that is open there stays open, and the samples of --data decide the batch")
 }
 
 /// A file beside the model, mapped. What lies elsewhere once links are followed is not opened.

@@ -1,7 +1,7 @@
 //! Bits of integers, and elements taken for another type.
 
 use octet_ir::ops::{self, BinaryKind};
-use octet_ir::{ElementType, Type, ValueId};
+use octet_ir::{Constant, ElementType, Shape, Type, ValueId};
 
 use super::{Inputs, Lowering, Outputs, Table, input};
 use crate::attributes::{Node, Refusal};
@@ -10,6 +10,7 @@ use crate::tensor;
 
 pub(super) const TABLE: Table = &[
     ("BitCast", bit_cast),
+    ("BitShift", shift),
     ("BitwiseAnd", |l, _, i| Ok(vec![and_or(l.scope, i, false)?])),
     ("BitwiseNot", bitwise_not),
     ("BitwiseOr", |l, _, i| Ok(vec![and_or(l.scope, i, true)?])),
@@ -28,14 +29,24 @@ fn bit_cast(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -
     Ok(vec![scope.op_typed(ops::Bitcast {}, &[Some(x)], vec![ty])?[0]])
 }
 
-/// Integers narrow enough that a sum of two fits i32, with the largest that they hold.
-fn narrow(elem: ElementType) -> Result<i32, Refusal> {
+/// The type that holds the sum of two such integers, and the largest integer of an unsigned type (-1 of a signed one).
+fn room(elem: ElementType) -> Result<(ElementType, i64), Refusal> {
     match elem {
-        ElementType::U8 => Ok(0xff),
-        ElementType::U16 => Ok(0xffff),
-        ElementType::I8 | ElementType::I16 => Ok(-1),
+        ElementType::U8 => Ok((ElementType::I32, 0xff)),
+        ElementType::U16 => Ok((ElementType::I32, 0xffff)),
+        ElementType::I8 | ElementType::I16 => Ok((ElementType::I32, -1)),
+        ElementType::U32 => Ok((ElementType::I64, 0xffff_ffff)),
+        ElementType::I32 => Ok((ElementType::I64, -1)),
         other => Err(format!("TFLite has no operation for it on {}", other.name())),
     }
+}
+
+/// A scalar constant of i32 or i64.
+fn whole(scope: &mut Scope<'_>, value: i64, elem: ElementType) -> ValueId {
+    let constant = Constant::new(value.to_le_bytes().to_vec());
+    let long = scope.constant_value(constant, Type::new(ElementType::I64, Shape::scalar()));
+    // Constants are cast at once, and these fit.
+    scope.cast(long, elem).unwrap_or(long)
 }
 
 /// The other bits: the number of all ones less this one.
@@ -43,11 +54,10 @@ fn bitwise_not(l: &mut Lowering<'_, '_, '_>, _: &Node<'_>, inputs: Inputs<'_>) -
     let scope = &mut *l.scope;
     let x = input(inputs, 0)?;
     let elem = scope.elem(x);
-    let ones = if matches!(elem, ElementType::I32 | ElementType::I64) { -1 } else { narrow(elem)? };
-    let wide = scope.cast(x, if elem == ElementType::I64 { elem } else { ElementType::I32 })?;
-    let ones = scope.i32(ones);
-    let ones = scope.cast(ones, scope.elem(wide))?;
-    let flipped = scope.binary(BinaryKind::Sub, ones, wide)?;
+    let (wide, ones) = if matches!(elem, ElementType::I32 | ElementType::I64) { (elem, -1) } else { room(elem)? };
+    let x = scope.cast(x, wide)?;
+    let ones = whole(scope, ones, wide);
+    let flipped = scope.binary(BinaryKind::Sub, ones, x)?;
     Ok(vec![scope.cast(flipped, elem)?])
 }
 
@@ -55,15 +65,49 @@ fn bitwise_not(l: &mut Lowering<'_, '_, '_>, _: &Node<'_>, inputs: Inputs<'_>) -
 fn and_or(scope: &mut Scope<'_>, inputs: Inputs<'_>, or: bool) -> Result<ValueId, Refusal> {
     let (a, b) = (input(inputs, 0)?, input(inputs, 1)?);
     let elem = scope.elem(a);
-    narrow(elem)?;
-    let (a, b) = (scope.cast(a, ElementType::I32)?, scope.cast(b, ElementType::I32)?);
-    let different = scope.binary(BinaryKind::BitwiseXor, a, b)?;
+    let (wide, _) = room(elem)?;
+    // There is a kernel for i32, none for i64.
+    let narrow = if wide == ElementType::I64 { elem } else { wide };
+    let [short_a, short_b] = [scope.cast(a, narrow)?, scope.cast(b, narrow)?];
+    let different = scope.op1(ops::Binary::new(BinaryKind::BitwiseXor), &[short_a, short_b])?;
+    let different = scope.cast(different, wide)?;
+    let (a, b) = (scope.cast(a, wide)?, scope.cast(b, wide)?);
     let sum = scope.binary(BinaryKind::Add, a, b)?;
     let twice = scope.binary(BinaryKind::Sub, sum, different)?;
-    let two = scope.i32(2);
+    let two = whole(scope, 2, wide);
     let mut result = scope.binary(BinaryKind::FloorDiv, twice, two)?;
     if or {
         result = scope.binary(BinaryKind::Add, result, different)?;
     }
     scope.cast(result, elem)
+}
+
+/// Products with powers of two, of which the bits that fit are kept, or quotients.
+fn shift(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let scope = &mut *l.scope;
+    let (x, by) = (input(inputs, 0)?, input(inputs, 1)?);
+    let elem = scope.elem(x);
+    let (wide, largest) = room(elem)?;
+    if largest < 0 {
+        return Err("ONNX shifts unsigned integers only".into());
+    }
+    let bits = i64::from(largest.count_ones());
+    // A shift by all bits leaves nothing, and so does any longer one; the power of two of that one still fits the wide type.
+    let powers: Vec<u8> = (0..=bits).flat_map(|n| (1i64 << n).to_le_bytes()).collect();
+    let table = Type::new(ElementType::I64, [powers.len() / 8]);
+    let powers = scope.constant_value(Constant::new(powers), table);
+    let powers = scope.cast(powers, wide)?;
+    let by = scope.cast(by, ElementType::I32)?;
+    let most = whole(scope, bits, ElementType::I32);
+    let by = scope.binary(BinaryKind::Minimum, by, most)?;
+    let factor = scope.gather(powers, by, 0)?;
+    let x = scope.cast(x, wide)?;
+    let shifted = if node.text_or("direction", "") == "LEFT" {
+        let modulus = whole(scope, largest + 1, wide);
+        let product = scope.binary(BinaryKind::Mul, x, factor)?;
+        scope.binary(BinaryKind::FloorMod, product, modulus)?
+    } else {
+        scope.binary(BinaryKind::FloorDiv, x, factor)?
+    };
+    Ok(vec![scope.cast(shifted, elem)?])
 }

@@ -210,6 +210,8 @@ fn convolution_2d(
     let outputs = scope.dims(filter)[0];
     // A filter per channel is a depthwise convolution: [M, 1, H, W] to [1, H, W, M].
     let depthwise = groups == channels && groups > 1;
+    // LiteRT's kernels take no convolution without a bias.
+    let bias = Some(bias.unwrap_or_else(|| scope.f32s(&vec![0.0; outputs])));
     let result = if depthwise {
         let filter = scope.transpose(filter, &[1, 2, 3, 0])?;
         let op =
@@ -217,10 +219,8 @@ fn convolution_2d(
         scope.op(op, &[Some(x), Some(filter), bias])?[0]
     } else {
         let filter = scope.transpose(filter, &[0, 2, 3, 1])?;
-        // LiteRT's kernel takes no convolution without a bias.
-        let bias = bias.unwrap_or_else(|| scope.f32s(&vec![0.0; outputs]));
         let op = ops::Conv2d { padding, stride, dilation, ..ops::Conv2d::default() };
-        scope.op(op, &[Some(x), Some(filter), Some(bias)])?[0]
+        scope.op(op, &[Some(x), Some(filter), bias])?[0]
     };
     if one_dimensional { narrow(scope, result) } else { Ok(result) }
 }

@@ -89,6 +89,9 @@ fn gemm(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Ou
 fn softmax(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>, log: bool) -> Outputs {
     let scope = &mut *l.scope;
     let x = input(inputs, 0)?;
+    // Half precision is computed in single.
+    let elem = scope.elem(x);
+    let x = if matches!(elem, ElementType::F16 | ElementType::BF16) { scope.as_f32(x)?.0 } else { x };
     let rank = scope.rank(x);
     let apply = |scope: &mut Scope<'_>, value: ValueId| {
         if log { scope.op1(ops::LogSoftmax {}, &[value]) } else { scope.op1(ops::Softmax { beta: 1.0 }, &[value]) }
@@ -99,11 +102,13 @@ fn softmax(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>, lo
         let rows = dims[..along].iter().product();
         let flat = scope.reshape(x, &[rows, dims[along..].iter().product()])?;
         let result = apply(scope, flat)?;
-        return Ok(vec![scope.reshape(result, &dims)?]);
+        let result = scope.reshape(result, &dims)?;
+        return Ok(vec![scope.cast(result, elem)?]);
     }
     let mut permutation: Vec<usize> = (0..rank).collect();
     permutation.swap(along, rank - 1);
     let moved = scope.transpose(x, &permutation)?;
     let result = apply(scope, moved)?;
-    Ok(vec![scope.transpose(result, &permutation)?])
+    let result = scope.transpose(result, &permutation)?;
+    Ok(vec![scope.cast(result, elem)?])
 }

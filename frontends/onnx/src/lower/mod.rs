@@ -9,6 +9,7 @@ mod arrange;
 mod attention;
 mod bits;
 mod cache;
+mod columns;
 mod control;
 mod conv_transpose;
 mod einsum;
@@ -28,7 +29,9 @@ mod pool;
 mod quantize;
 mod recurrent;
 mod reduce;
+mod regions;
 mod resize;
+mod sequence_lstm;
 mod shape;
 mod signal;
 mod suppression;
@@ -71,6 +74,7 @@ pub(crate) fn find(domain: &str, operator: &str) -> Option<Lower> {
             attention::TABLE,
             bits::TABLE,
             cache::TABLE,
+            columns::TABLE,
             control::TABLE,
             conv_transpose::TABLE,
             einsum::TABLE,
@@ -88,6 +92,7 @@ pub(crate) fn find(domain: &str, operator: &str) -> Option<Lower> {
             quantize::TABLE,
             recurrent::TABLE,
             reduce::TABLE,
+            regions::TABLE,
             resize::TABLE,
             shape::TABLE,
             signal::TABLE,
@@ -98,6 +103,27 @@ pub(crate) fn find(domain: &str, operator: &str) -> Option<Lower> {
         _ => &[],
     };
     tables.iter().flat_map(|t| t.iter()).find(|(name, _)| *name == operator).map(|(_, lower)| *lower)
+}
+
+/// Why an operator has no lowering: what about it the runtimes of the edge have nothing for.
+pub(crate) fn why_not(domain: &str, operator: &str) -> Refusal {
+    match (domain, operator) {
+        ("", "Bernoulli" | "Multinomial" | "RandomNormal" | "RandomNormalLike" | "RandomUniform" | "RandomUniformLike") => {
+            "its results are random; compute them outside of the model and give them as an input"
+        }
+        ("", o) if o.contains("Sequence") => "TFLite has no sequences of tensors; export the model with tensors of known number",
+        ("", "Optional" | "OptionalGetElement" | "OptionalHasElement") => "TFLite has no optional values",
+        ("", "RegexFullMatch" | "StringConcat" | "StringNormalizer" | "StringSplit" | "TfIdfVectorizer") => {
+            "it works on texts; split and count them outside of the model"
+        }
+        ("", "ImageDecoder") => "the model should get pixels; decode pictures outside of the model",
+        ("", "Unique") => "the number of its results depends on the values",
+        ("ai.onnx.preview.training" | "ai.onnx.training", _) => "it trains; export the model for inference",
+        ("ai.onnx.ml", _) => "it is an operator of classical machine learning, which TFLite has none of",
+        ("" | "com.microsoft" | "ai.onnx.preview", _) => "there is no lowering for this operator yet",
+        _ => "its domain is not known, and the file has no function that says what it does",
+    }
+    .into()
 }
 
 /// Input `index`, which must be there.
@@ -123,4 +149,66 @@ pub(crate) fn axes(scope: &Scope<'_>, node: &Node<'_>, inputs: Inputs<'_>, index
         return Ok(Some(axes.to_vec()));
     }
     optional(inputs, index).map(|v| scope.need_ints(v, "the axes")).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::find;
+
+    /// The operators that ONNX 1.22 defines by a function of other operators, in any opset version.
+    const FUNCTIONS: &[&str] = &[
+        "AffineGrid",
+        "Attention",
+        "Bernoulli",
+        "BlackmanWindow",
+        "CastLike",
+        "CausalConvWithState",
+        "Celu",
+        "CenterCropPad",
+        "Clip",
+        "DynamicQuantizeLinear",
+        "Elu",
+        "Gelu",
+        "GreaterOrEqual",
+        "GroupNormalization",
+        "HammingWindow",
+        "HannWindow",
+        "HardSigmoid",
+        "HardSwish",
+        "LayerNormalization",
+        "LeakyRelu",
+        "LessOrEqual",
+        "LinearAttention",
+        "LogSoftmax",
+        "MeanVarianceNormalization",
+        "Mish",
+        "NegativeLogLikelihoodLoss",
+        "PRelu",
+        "RMSNormalization",
+        "Range",
+        "ReduceL1",
+        "ReduceL2",
+        "ReduceLogSum",
+        "ReduceLogSumExp",
+        "ReduceSumSquare",
+        "Relu",
+        "RotaryEmbedding",
+        "Selu",
+        "SequenceMap",
+        "Shrink",
+        "Softmax",
+        "SoftmaxCrossEntropyLoss",
+        "Softplus",
+        "Softsign",
+        "Swish",
+        "ThresholdedRelu",
+    ];
+
+    #[test]
+    fn no_function_of_onnx_needs_its_body() {
+        let missing: Vec<&&str> = FUNCTIONS.iter().filter(|name| find("", name).is_none()).collect();
+        // Random numbers, and sequences of tensors.
+        assert_eq!(missing, [&"Bernoulli", &"SequenceMap"]);
+        assert!(find("ai.onnx.preview", "FlexAttention").is_some());
+    }
 }

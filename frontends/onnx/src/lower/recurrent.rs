@@ -1,13 +1,14 @@
 //! Recurrent layers, step by step: the input's part of every gate is one product for all steps, then each step is a product with the state and
 //! a few elementwise operations.
 //!
-//! TFLite's own sequence operations keep their state from one run to the next, which ONNX's do not: they would be right only once.
+//! TFLite's own sequence operations keep their state from one run to the next, which ONNX's do not: they would be right only once. They
+//! are made where the user asks for them.
 
 use octet_ir::ops::{self, BinaryKind, CompareKind, UnaryKind};
 use octet_ir::{ElementType, ValueId};
 
 use super::activation::softplus;
-use super::{Inputs, Lowering, Outputs, Table, input, optional};
+use super::{Inputs, Lowering, Outputs, Table, input, optional, sequence_lstm};
 use crate::attributes::{Node, Refusal};
 use crate::build::small;
 use crate::scope::Scope;
@@ -204,13 +205,14 @@ impl Direction {
 }
 
 /// The part of a parameter that belongs to a direction, without that axis.
-fn part(scope: &mut Scope<'_>, value: ValueId, direction: usize) -> Result<ValueId, Refusal> {
+pub(super) fn part(scope: &mut Scope<'_>, value: ValueId, direction: usize) -> Result<ValueId, Refusal> {
     let dims = scope.dims(value).get(1..).ok_or("a parameter has no axis of directions")?.to_vec();
     let one = scope.slice(value, 0, direction, 1)?;
     scope.reshape(one, &dims)
 }
 
 fn recurrent(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>, cell: Cell) -> Outputs {
+    let keeps_state = l.importer.keeps_state();
     let scope = &mut *l.scope;
     let batch_first = node.flag("layout");
     let mut x = input(inputs, 0)?;
@@ -221,6 +223,20 @@ fn recurrent(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>, 
     let (&[steps, batch, size], &[directions, _, hidden]) = (scope.dims(x), scope.dims(recurrent)) else {
         return Err("its inputs have other ranks than 3".into());
     };
+    if keeps_state
+        && cell == Cell::Lstm
+        && steps > 0
+        && let Some(all) = sequence_lstm::lower(scope, node, inputs, x)?
+    {
+        let last = scope.slice(all, 0, steps - 1, 1)?;
+        let (all, last) = if batch_first {
+            let all = scope.reshape(all, &[steps, 1, batch, hidden])?;
+            (scope.transpose(all, &[2, 0, 1, 3])?, scope.transpose(last, &[1, 0, 2])?)
+        } else {
+            (scope.reshape(all, &[steps, 1, batch, hidden])?, last)
+        };
+        return Ok(vec![all, last]);
+    }
     if steps > MOST || steps == 0 {
         return Err(format!("a sequence of {steps} steps is not written out"));
     }
