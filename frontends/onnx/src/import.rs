@@ -454,11 +454,17 @@ fn shown_shape(info: &ValueInfoProto) -> String {
     sizes(info).map_or_else(|| "unknown".into(), |s| s.join("x"))
 }
 
-/// The option that settles an input's sizes, those that are open as 1.
+/// The option that settles an input's sizes. An open first axis is a batch, for which 1 will do.
 fn shape_option(info: &ValueInfoProto) -> String {
-    let settled = |size: &String| if size.parse::<u64>().is_ok() { size.clone() } else { "1".into() };
-    let sizes = sizes(info).map_or_else(|| "1x3x224x224".into(), |s| s.iter().map(settled).collect::<Vec<_>>().join("x"));
-    format!("--shape '{}={sizes}' with the sizes that your data has", info.name)
+    let Some(sizes) = sizes(info) else { return format!("--shape '{}=SIZES', such as 1x3x224x224", info.name) };
+    let settled = sizes.iter().enumerate().map(|(axis, size)| match (size.parse::<u64>(), axis) {
+        (Ok(_), _) => size.as_str(),
+        (Err(_), 0) => "1",
+        (Err(_), _) => "?",
+    });
+    let settled = settled.collect::<Vec<_>>().join("x");
+    let rest = if settled.contains('?') { ", with numbers for the ?" } else { "" };
+    format!("--shape '{}={settled}'{rest}", info.name)
 }
 
 /// Names that a nested graph takes from outside.
