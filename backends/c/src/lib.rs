@@ -8,6 +8,7 @@
 //!
 //! It computes nothing and does no I/O.
 
+mod arena;
 mod legalise;
 mod model;
 mod picture;
@@ -112,6 +113,7 @@ pub fn write(module: &Module, options: &COptions, notes: &mut Diagnostics) -> Re
         (plan(&program, &planning), None)
     };
     let wanted = regions(&options.regions)?;
+    let has_regions = !wanted.is_empty();
     let regions: Vec<(String, Plan)> = if wanted.is_empty() {
         vec![("arena".into(), plan)]
     } else {
@@ -138,10 +140,11 @@ pub fn write(module: &Module, options: &COptions, notes: &mut Diagnostics) -> Re
     }
     for (field, plan) in &regions {
         let gap = plan.size - plan.lower_bound;
+        let what = if has_regions { format!("region {field}") } else { field.clone() };
         notes.push(Diagnostic::note(
             "CGN002",
             format!(
-                "the {field} takes {} bytes; the lower bound is {}, a gap of {gap}; scratch memory takes {} of the stack",
+                "the {what} takes {} bytes; the lower bound is {}, a gap of {gap}; scratch memory takes {} of the stack",
                 plan.size, plan.lower_bound, plan.stack
             ),
         ));
@@ -203,8 +206,8 @@ impl Backend for ArrayBackend {
         &["c", "cc", "cpp", "h"]
     }
 
-    fn write(&self, module: &Module, _notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics> {
-        tflm::array(module, &self.0.name)
+    fn write(&self, module: &Module, notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics> {
+        tflm::array(module, &self.0.name, notes)
     }
 
     fn writes_folder(&self) -> bool {

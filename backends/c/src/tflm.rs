@@ -6,10 +6,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use octet_ir::{Diagnostics, ElementType, Metadata, Module, Op};
+use octet_ir::{Diagnostic, Diagnostics, ElementType, Metadata, Module, Op};
 use octet_loops::plan::{PlanOptions, TensorPlan, plan_tensors};
 use octet_plugin::Artifact;
 
+use crate::arena::{self, Machine};
 use crate::model::identifier;
 
 /// The name of the metadata entry that TFLite Micro's allocator reads.
@@ -21,8 +22,8 @@ pub(crate) struct Micro {
     pub(crate) file: Vec<u8>,
     /// Where tensors lie; none for models of several graphs, which the metadata cannot describe.
     pub(crate) plan: Option<TensorPlan>,
-    /// Bytes that TFLite Micro keeps besides tensors.
-    persistent: usize,
+    /// The arena of each kind of machine, where it is known.
+    arenas: Option<[usize; 4]>,
     module: Module,
 }
 
@@ -49,11 +50,15 @@ pub(crate) fn micro(module: &Module) -> Result<Micro, Diagnostics> {
         module.metadata.push(Metadata { name: METADATA.into(), bytes: bytes.into() });
     }
     let file = octet_backend_tflite::write(&module, &octet_backend_tflite::WriteOptions::default())?.into_bytes().to_vec();
-    let persistent = persistent(&module);
-    Ok(Micro { file, plan, persistent, module })
+    let arenas = plan.as_ref().and_then(|plan| {
+        let machines = [Machine::Arm32, Machine::Other32, Machine::Host64, Machine::Package];
+        let [arm, other, host, package] = machines.map(|machine| arena::least(&module, plan, machine));
+        Some([arm?, other?, host?, package?])
+    });
+    Ok(Micro { file, plan, arenas, module })
 }
 
-/// An upper bound of what TFLite Micro keeps for tensors, operations and their parameters, with pointers of 64 bits: measured with its reference kernels.
+/// An upper bound of what TFLite Micro keeps for tensors, operations and their parameters, for models whose arena is not known to the byte.
 fn persistent(module: &Module) -> usize {
     let mut bytes = 4096;
     for (_, graph) in module.graphs() {
@@ -73,8 +78,13 @@ fn persistent(module: &Module) -> usize {
 }
 
 /// The files of target `c-array`.
-pub(crate) fn array(module: &Module, name: &str) -> Result<Vec<Artifact>, Diagnostics> {
+pub(crate) fn array(module: &Module, name: &str, notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics> {
     let micro = micro(module)?;
+    let message = match micro.arenas {
+        Some([arm, _, host, _]) => format!("TFLite Micro needs an arena of {arm} bytes on Arm and of {host} where pointers have 64 bits"),
+        None => "the arena size is a bound: not all of these operations say what they need".into(),
+    };
+    notes.push(Diagnostic::note("CGN004", message));
     let name = identifier(name);
     let file = |path: String, text: String| Artifact { path: Some(path), bytes: text.into_bytes() };
     Ok(vec![
@@ -102,14 +112,28 @@ fn header(micro: &Micro, name: &str) -> String {
             plan.lower_bound
         );
         let _ = writeln!(text, "#define {upper}_TENSOR_BYTES {tensors}\n");
-        let _ = writeln!(
-            text,
-            "/* Tensors and a bound of what TFLite Micro keeps besides, scratch of optimized kernels left out; arena_used_bytes() tells the rest. */"
-        );
-        let _ = writeln!(text, "#define {upper}_ARENA_SIZE {}\n", tensors + micro.persistent);
+        text.push_str(&arena_size(micro, &upper, tensors));
     }
     text.push_str("#ifdef __cplusplus\n}\n#endif\n\n#endif\n");
     text
+}
+
+/// The arena's size, for the machine that the header is compiled for.
+fn arena_size(micro: &Micro, upper: &str, tensors: usize) -> String {
+    let Some([arm, other, host, package]) = micro.arenas else {
+        let size = tensors + persistent(&micro.module);
+        return format!(
+            "/* Tensors and a bound of what TFLite Micro keeps besides: not all of these operations say what they need. */\n#define {upper}_ARENA_SIZE {size}\n\n"
+        );
+    };
+    format!(
+        "/* The least bytes of an arena, aligned to 16, in which TFLite Micro with its reference kernels starts and runs, computed by its allocator's\n   \
+         rules: on Arm, on other machines with pointers of 32 bits, and of 64. Optimized kernels may ask for scratch memory besides. */\n\
+         #define {upper}_ARENA_SIZE_ARM {arm}\n#define {upper}_ARENA_SIZE_32 {other}\n#define {upper}_ARENA_SIZE_64 {host}\n\
+         /* The same in the Python package, whose allocator takes notes. */\n#define {upper}_ARENA_SIZE_PYTHON {package}\n\
+         #if UINTPTR_MAX > 0xffffffffu\n#define {upper}_ARENA_SIZE {upper}_ARENA_SIZE_64\n#elif defined(__arm__)\n\
+         #define {upper}_ARENA_SIZE {upper}_ARENA_SIZE_ARM\n#else\n#define {upper}_ARENA_SIZE {upper}_ARENA_SIZE_32\n#endif\n\n"
+    )
 }
 
 fn data(micro: &Micro, name: &str) -> String {

@@ -98,13 +98,11 @@ fn no_kernel_reads_what_was_written_over() {
     assert!(shared > 20 && changed > 0, "too little was tried: {shared} overlaps, {changed} orders");
 }
 
-/// The overlaps of real networks. All of them in a full run.
+/// The overlaps of real networks.
 #[test]
 fn overlaps_of_the_zoo_are_safe() {
     let Some(zoo) = octet_tests::peers::zoo() else { return };
-    let full = seeds(0).end > 0;
-    let names: &[&str] = if full { &["mnist_dw", "kws", "mnist_cnn", "resnet8", "vww96"] } else { &["mnist_dw"] };
-    for name in names {
+    for name in ["mnist_dw", "kws", "mnist_cnn", "resnet8", "vww96"] {
         let module = ours::read(&zoo.join(format!("peers/{name}.tf.int8io.tflite"))).expect("the zoo reads");
         let told = simulate(&module, true).unwrap_or_else(|why| panic!("{name}: {why}"));
         assert!(told.shared > 0, "{name}: nothing overlaps");

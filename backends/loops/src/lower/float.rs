@@ -4,11 +4,15 @@ use octet_ir::ops::{
     Activation, BatchMatmul, Binary, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Gelu, LeakyRelu, Pool2d, PoolKind, Reduce,
     ReduceKind, TransposeConv, Unary, UnaryKind,
 };
-use octet_ir::{ElementType as E, Operation, ValueId};
+use octet_ir::{Diagnostic, ElementType as E, Operation, ValueId};
 
 use super::layers::{Geometry, macs};
-use super::{Cx, Result, dims, int, operand, result, unsupported};
+use super::{Cx, Result, UNSUPPORTED, dims, int, operand, result, unsupported};
 use crate::program::{Arg, Data, Role};
+
+/// What to do about layers of floats with integer weights.
+const HYBRID: &str =
+    "start from the float model: --quantize int8-only --data DATA makes all of it integers, no --quantize keeps all of it floats";
 
 impl Cx<'_> {
     fn bounds(&mut self, activation: Activation) -> Result<Arg> {
@@ -24,7 +28,14 @@ impl Cx<'_> {
     fn floats(&self, operation: &Operation, indices: &[usize]) -> Result<()> {
         for &i in indices {
             let Some(id) = operation.operand(i) else { continue };
-            if self.graph.ty(id).elem != E::F32 {
+            let elem = self.graph.ty(id).elem;
+            if i == 1 && elem.is_integer() && self.graph.ty(id).is_quantized() && self.ty(operation, 0)?.elem == E::F32 {
+                let why = format!(
+                    "this is a float layer with weights of {elem} (dynamic-range quantization), which generated code has no kernel for"
+                );
+                return Err(Diagnostic::error(UNSUPPORTED, why).with_help(HYBRID));
+            }
+            if elem != E::F32 {
                 return unsupported(format!("no kernel computes this on {}", self.graph.ty(id).elem));
             }
         }

@@ -2,8 +2,8 @@
 
 use octet_ir::Diagnostic;
 
-use super::{Plan, PlanOptions, lives, on_stack, plan_some};
-use crate::program::{Arg, BufferKind, Program};
+use super::{Plan, PlanOptions, lives, on_stack, plan, plan_some};
+use crate::program::{Arg, Buffer, BufferKind, Program};
 
 /// Buffers that fit nowhere.
 const FULL: &str = "LOP004";
@@ -51,11 +51,21 @@ pub fn plan_regions(program: &Program, options: &PlanOptions, regions: &[Region]
         };
         match (0..regions.len()).find(|&r| fits(r)) {
             Some(region) => region_of[buffer] = Some(region),
-            None => homeless.push(format!("{} ({} bytes)", program.buffers[buffer].name, program.buffers[buffer].bytes())),
+            None => homeless.push(buffer),
         }
     }
-    if !homeless.is_empty() {
-        return Err(Diagnostic::error(FULL, format!("no region has room for {}", homeless.join(", "))));
+    if let Some(&first) = homeless.iter().max_by_key(|&&b| (program.buffers[b].bytes(), std::cmp::Reverse(b))) {
+        let Buffer { name, .. } = &program.buffers[first];
+        let rest = match homeless.len() {
+            1 => String::new(),
+            2 => " and another tensor".into(),
+            n => format!(" and {} other tensors", n - 1),
+        };
+        let sizes: Vec<String> = regions.iter().map(|r| format!("{} of {}", r.name, r.capacity)).collect();
+        let message = format!("no region has room for {name} ({} bytes){rest}", program.buffers[first].bytes());
+        let together = plan(program, options);
+        let note = format!("the regions have {} bytes; one region alone would have to have {}", sizes.join(", "), together.size);
+        return Err(Diagnostic::error(FULL, message).with_note(note).with_help("make a region larger"));
     }
     Ok((0..regions.len()).map(|region| plan_some(program, options, &|b| region_of[b] == Some(region))).collect())
 }
