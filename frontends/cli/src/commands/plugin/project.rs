@@ -16,15 +16,24 @@ macro_rules! example {
     };
 }
 
-const C_PASS: &[File] = example!("c-pass": "octet_plugin.h" from "octet_plugin.h", "pass.c" from "log_softmax.c", "build.sh" from "build.sh", "example.ir" from "cases/fuses.ir");
-const C_KERNEL: &[File] = example!("c-kernel": "octet_kernel.h" from "octet_kernel.h", "kernel.c" from "squared_relu.c", "build.sh" from "build.sh", "example.ir" from "cases/folds.ir");
-const RUST_PASS: &[File] = example!("rust-pass": "Cargo.toml" from "Cargo.toml", "src/lib.rs" from "src/lib.rs", "build.sh" from "build.sh", "example.ir" from "cases/fuses.ir");
+const C_PASS: &[File] = example!("c-pass":
+    "octet_plugin.h" from "octet_plugin.h", "pass.c" from "log_softmax.c",
+    "build.sh" from "build.sh", "example.ir" from "cases/fuses.ir");
+const C_KERNEL: &[File] = example!("c-kernel":
+    "octet_kernel.h" from "octet_kernel.h", "kernel.c" from "squared_relu.c",
+    "build.sh" from "build.sh", "example.ir" from "cases/folds.ir");
+const RUST_PASS: &[File] = example!("rust-pass":
+    "Cargo.toml" from "Cargo.toml", "src/lib.rs" from "src/lib.rs",
+    "build.sh" from "build.sh", "example.ir" from "cases/fuses.ir");
 const RUST_KERNEL: &[File] = example!("rust-kernel":
-    "Cargo.toml" from "Cargo.toml", "src/lib.rs" from "src/lib.rs", "src/octet_kernel.rs" from "src/octet_kernel.rs", "build.sh" from "build.sh", "example.ir" from "cases/folds.ir");
+    "Cargo.toml" from "Cargo.toml", "src/lib.rs" from "src/lib.rs", "src/octet_kernel.rs" from "src/octet_kernel.rs",
+    "build.sh" from "build.sh", "example.ir" from "cases/folds.ir");
 const ASSEMBLYSCRIPT_PASS: &[File] = example!("assemblyscript-pass":
-    "package.json" from "package.json", "octet_pass.ts" from "octet_pass.ts", "pass.ts" from "pass.ts", "build.sh" from "build.sh", "example.ir" from "cases/fuses.ir");
+    "package.json" from "package.json", "octet_pass.ts" from "octet_pass.ts", "pass.ts" from "pass.ts",
+    "build.sh" from "build.sh", "example.ir" from "cases/fuses.ir");
 const ASSEMBLYSCRIPT_KERNEL: &[File] = example!("assemblyscript-kernel":
-    "package.json" from "package.json", "octet_kernel.ts" from "octet_kernel.ts", "kernel.ts" from "kernel.ts", "build.sh" from "build.sh", "example.ir" from "cases/folds.ir");
+    "package.json" from "package.json", "octet_kernel.ts" from "octet_kernel.ts", "kernel.ts" from "kernel.ts",
+    "build.sh" from "build.sh", "example.ir" from "cases/folds.ir");
 
 fn files(kind: Kind, lang: Language) -> &'static [File] {
     match (kind, lang) {
