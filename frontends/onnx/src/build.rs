@@ -126,7 +126,8 @@ impl Scope<'_> {
 
     /// `len` entries of an axis from `begin` on.
     pub(crate) fn slice(&mut self, value: ValueId, axis: usize, begin: usize, len: usize) -> Result<ValueId, Refusal> {
-        if begin == 0 && len == self.size(value, axis)? {
+        let whole = self.size(value, axis)?;
+        if begin == 0 && len == whole {
             return Ok(value);
         }
         let rank = self.rank(value);
