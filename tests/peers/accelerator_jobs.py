@@ -8,6 +8,7 @@ import tempfile
 
 import numpy as np
 
+import data
 import runtimes
 
 
@@ -47,6 +48,13 @@ def chain(job):
             run_named(segment, tensors)
         equal += all(np.array_equal(whole[name], tensors[name]) for name in outputs)
     return {"equal": equal, "samples": job["samples"]}
+
+
+def reshaped(job):
+    """data, scale, shape (of a sample), limit; out: the samples in another shape, as an .npy."""
+    x, _ = data.load(job["data"], job.get("scale"))
+    np.save(job["out"], x[: job["limit"]].reshape([-1, *job["shape"]]))
+    return {}
 
 
 def runs(job):

@@ -40,6 +40,7 @@ OPS = {
     "onnx_prepare": ("onnx_jobs", "onnx_prepare"),
     "onnx_measure": ("onnx_jobs", "onnx_measure"),
     "chain": ("accelerator_jobs", "chain"),
+    "reshaped": ("accelerator_jobs", "reshaped"),
     "runs": ("accelerator_jobs", "runs"),
     "vela": ("accelerator_jobs", "vela"),
 }

@@ -9,7 +9,7 @@ use octet_ir::{Diagnostic, Module, text};
 use octet_passes::{Monitor, Pipeline, Settings};
 
 /// Folders of passes that keep a model's numbers. (`quantize` has a runner of its own.)
-const FOLDERS: [&str; 7] = ["canonicalize", "cse", "dce", "fold", "fuse", "layout", "pipeline"];
+const FOLDERS: [&str; 8] = ["canonicalize", "cse", "dce", "fold", "fuse", "layout", "legalize", "pipeline"];
 
 #[derive(Default)]
 struct Notes(Vec<Diagnostic>);

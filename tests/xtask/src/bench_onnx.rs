@@ -20,8 +20,8 @@ use crate::zoo::UNIT;
 const FASTER: f64 = 50.0;
 const LEANER: f64 = 5.0;
 
-struct Network {
-    file: &'static str,
+pub(crate) struct Network {
+    pub(crate) file: &'static str,
     shape: &'static [usize],
     /// Calibration and test; random numbers where the weights are random too.
     data: Option<[&'static str; 2]>,
@@ -32,7 +32,7 @@ const fn network(file: &'static str, shape: &'static [usize], data: Option<[&'st
     Network { file, shape, data, scale }
 }
 
-const NETWORKS: [Network; 11] = [
+pub(crate) const NETWORKS: [Network; 11] = [
     network("ours/sine", &[1, 1], Some(["sine_calibration.npy", "sine_test.npz"]), None),
     network("ours/mnist_cnn", &[1, 28, 28, 1], Some(["mnist_calibration.npz", "mnist_test.npz"]), Some(UNIT)),
     network("ours/mnist_dw", &[1, 28, 28, 1], Some(["mnist_calibration.npz", "mnist_test.npz"]), Some(UNIT)),
@@ -64,7 +64,7 @@ pub(crate) fn bench(rounds: usize, write: bool) -> Outcome {
     let mut table = Table::new(&["network", "by", "s", "peak MiB", "bytes", "SQNR dB", "faster by", "memory less by", "bars"]);
     let mut missed = 0;
     for network in &NETWORKS {
-        let name = network.file.rsplit('/').next().unwrap_or_default();
+        let name = network.name();
         let folder = folder.join(name);
         std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         // Names have dots of their own.
@@ -92,8 +92,20 @@ pub(crate) fn bench(rounds: usize, write: bool) -> Outcome {
     if missed == 0 { Ok(()) } else { Err(format!("{missed} bar(s) missed")) }
 }
 
+impl Network {
+    /// Its file's name, without the ending.
+    pub(crate) fn name(&self) -> &'static str {
+        self.file.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The input's shape as `--shape` takes it.
+    pub(crate) fn sizes(&self) -> String {
+        self.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x")
+    }
+}
+
 /// Writes the data; gives the input's name.
-fn prepare(peers: &Peers, zoo: &Path, network: &Network, model: &Path, folder: &Path) -> Outcome<String> {
+pub(crate) fn prepare(peers: &Peers, zoo: &Path, network: &Network, model: &Path, folder: &Path) -> Outcome<String> {
     let data = |index: usize| network.data.map(|d| zoo.join("data").join(d[index]));
     let answer = one(
         peers,
@@ -120,12 +132,11 @@ fn one(peers: &Peers, job: Value) -> Outcome<Value> {
 
 fn compile(octet: &Path, network: &Network, model: &Path, folder: &Path, input: &str, rounds: usize) -> Outcome<Road> {
     let file = folder.join("octet.tflite");
-    let sizes: Vec<String> = network.shape.iter().map(ToString::to_string).collect();
     let mut costs = Vec::new();
     for _ in 0..rounds {
         let mut compile = command(octet, &["compile"]);
         compile.arg(model).arg("-o").arg(&file).args(["--quantize", "int8-only", "--quiet", "--data"]).arg(folder.join("calibration.npy"));
-        compile.arg("--shape").arg(format!("{input}={}", sizes.join("x")));
+        compile.arg("--shape").arg(format!("{input}={}", network.sizes()));
         costs.push(crate::measure::process(&mut compile)?);
     }
     Ok(Road { costs, succeeded: true, file: Some(file), how: "octet".into() })

@@ -105,6 +105,16 @@ pub(crate) const NETWORKS: [Network; 7] = [
 pub(crate) const TRAINED: Network =
     Network { name: "mnist_qat", folder: "ours", calibration: None, test: "mnist_test.npz", scale: Some(UNIT), metric: Some("accuracy") };
 
+/// TensorFlow Lite Micro's example, a sine.
+pub(crate) const HELLO: Network = Network {
+    name: "hello_world_float",
+    folder: "tflm",
+    calibration: Some("sine_calibration.npy"),
+    test: "sine_test.npz",
+    scale: None,
+    metric: None,
+};
+
 /// The float networks of these names, or all.
 pub(crate) fn networks(names: &[String]) -> Outcome<Vec<&'static Network>> {
     if let Some(unknown) = names.iter().find(|n| NETWORKS.iter().all(|k| k.name != **n)) {

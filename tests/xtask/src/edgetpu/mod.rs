@@ -2,6 +2,9 @@
 //!
 //! Every figure is measured in the same run; a miss stands in the page as a miss.
 
+mod networks;
+mod vela;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -10,9 +13,9 @@ use serde_json::{Value, json};
 
 use crate::octet;
 use crate::report::{Table, verdict, write_page};
-use crate::run::{Outcome, cargo, command, output, run};
+use crate::run::{Outcome, command, output};
 use crate::setup::setup;
-use crate::zoo::{NETWORKS, Network, TRAINED};
+use crate::zoo::{NETWORKS, Network};
 
 /// By how much predicted parameter memory may differ from a compiled model's.
 const MEMORY: f64 = 0.01;
@@ -20,8 +23,6 @@ const MEMORY: f64 = 0.01;
 const SQNR_SLACK: f64 = 0.5;
 /// By how much the heaviest segment may exceed the mean; more than that is fine where no cuts do better.
 const IMBALANCE: f64 = 15.0;
-/// Random graphs for Vela.
-const RANDOM: usize = 100;
 
 /// Bars that are known to be missed, and why. One that is met again must leave the list.
 const KNOWN_MISSES: [(&str, &str); 2] = [
@@ -63,9 +64,9 @@ pub(crate) fn edgetpu(write: bool) -> Outcome {
     std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     let mut page = Page::default();
     compiled_pairs(&octet, &zoo, &mut page)?;
-    let files = networks(&octet, &peers, &folder, &mut page)?;
+    let files = networks::networks(&octet, &peers, &zoo, &folder, &mut page)?;
     segments(&octet, &peers, &zoo, &folder, &mut page)?;
-    vela(&octet, &peers, &zoo, &folder, &files, &mut page)?;
+    vela::vela(&octet, &peers, &zoo, &folder, &files, &mut page)?;
     println!("{} bar(s) missed", page.missed);
     if write {
         write_page("edgetpu.md", "Accelerators", "cargo xtask edgetpu --write", &page.text)?;
@@ -151,64 +152,6 @@ fn compile(octet: &Path, network: &Network, target: Option<&str>, out: &Path) ->
     output(&mut compile)
 }
 
-/// Every float network, legalised.
-fn networks(octet: &Path, peers: &Peers, folder: &Path, page: &mut Page) -> Outcome<Vec<PathBuf>> {
-    let mut table = Table::new(&[
-        "network",
-        "operations",
-        "mappable",
-        "on the CPU",
-        "SQNR int8-only",
-        "SQNR legalised",
-        "LiteRT and TFLM differ by",
-        "bar",
-    ]);
-    let all: Vec<&Network> = NETWORKS.iter().chain([&TRAINED]).collect();
-    let mut files = Vec::new();
-    let mut jobs = Vec::new();
-    for network in &all {
-        let (plain, legal) = (folder.join(format!("{}.int8.tflite", network.name)), folder.join(format!("{}.tflite", network.name)));
-        compile(octet, network, None, &plain)?;
-        compile(octet, network, Some("edgetpu"), &legal)?;
-        jobs.push(json!({"op": "measure", "float": network.model()?, "models": [plain, legal], "data": network.test()?,
-            "scale": network.scale, "metric": Value::Null, "limit": 500}));
-        jobs.push(json!({"op": "runs", "model": legal, "samples": 8}));
-        files.extend([plain, legal]);
-    }
-    let answers = peers.run(&jobs)?;
-    for ((network, pair), answers) in all.iter().zip(files.chunks(2)).zip(answers.chunks(2)) {
-        let [plain, legal] = pair else { continue };
-        let [measured, runs] = answers else { continue };
-        let found = check(octet, legal, "edgetpu")?;
-        let rows = found["operators"].as_array().cloned().unwrap_or_default();
-        let cpu: Vec<String> = rows
-            .iter()
-            .filter(|o| o["mapped"] != true)
-            .map(|o| format!("{} {}", o["index"], o["name"].as_str().unwrap_or_default()))
-            .collect();
-        let sqnr = |path: &Path| {
-            let model =
-                measured.value["models"].as_array().into_iter().flatten().find(|m| m["model"].as_str().map(Path::new) == Some(path));
-            model.map(|m| m["sqnr"].as_f64().unwrap_or(f64::INFINITY)).filter(|_| measured.ok)
-        };
-        let (before, after) = (sqnr(plain), sqnr(legal));
-        let kept = before.zip(after).is_some_and(|(b, a)| a >= b - SQNR_SLACK);
-        let shown = |s: Option<f64>| s.map_or("-".to_owned(), |s| if s.is_finite() { format!("{s:.2}") } else { "equal".into() });
-        let differ = if runs.ok { runs.value["most"].to_string() } else { runs.error.clone() };
-        let integer = found["operations"].as_u64().is_some();
-        let bar = page.bar(kept && runs.ok && integer && cpu.is_empty(), "all mappable, runs in both, SQNR within 0.5 dB", None);
-        let mappable = format!("{} %", 100 * (rows.len() - cpu.len()) / rows.len().max(1));
-        table.row(vec![network.name.into(), rows.len().to_string(), mappable, cpu.join(", "), shown(before), shown(after), differ, bar]);
-    }
-    page.section(
-        "Networks",
-        "The zoo's float networks, `octet compile --target edgetpu`, and int8-only without legalisation; SQNR in dB against the float network in LiteRT, on at \
-         most 500 samples; levels by which LiteRT's reference kernels and TFLite Micro differ at most on random inputs.",
-        &table,
-    );
-    Ok(files)
-}
-
 /// Segments, in a chain.
 fn segments(octet: &Path, peers: &Peers, zoo: &Path, folder: &Path, page: &mut Page) -> Outcome {
     let mut table = Table::new(&["network", "segments", "bytes of parameters", "heaviest over the mean", "equal samples", "bar"]);
@@ -245,83 +188,22 @@ fn segments(octet: &Path, peers: &Peers, zoo: &Path, folder: &Path, page: &mut P
         let percent: f64 = percent.and_then(|p| p.parse().ok()).unwrap_or(f64::NAN);
         let equal = if answer.ok { format!("{} of {}", answer.value["equal"], answer.value["samples"]) } else { answer.error.clone() };
         let pass = answer.ok && answer.value["equal"] == answer.value["samples"] && weights.len() == *count && percent.is_finite();
-        let asked = if percent <= IMBALANCE { "equal bytes, at most 15 %" } else { "equal bytes, and no cuts in this order do better" };
-        let bar = page.bar(pass, asked, None);
+        let proved = stderr.lines().find_map(|l| l.split_once("; ").map(|(_, proof)| proof).filter(|p| p.starts_with("no cuts")));
+        let alone = stderr.lines().find(|l| l.contains(" alone is ")).unwrap_or_default();
+        let asked = if percent <= IMBALANCE {
+            "equal bytes, at most 15 %".to_owned()
+        } else {
+            format!("equal bytes, and {}; {alone}", proved.unwrap_or("no proof"))
+        };
+        let pass = pass && (percent <= IMBALANCE || proved == Some("no cuts in any order do better"));
+        let bar = page.bar(pass, &asked, None);
         table.row(vec![(*name).to_owned(), count.to_string(), weights.join(", "), format!("{percent:.1} %"), equal, bar]);
     }
     page.section(
         "Segments",
-        "`--num-segments N`, run one after the other in LiteRT, beside the whole. Cuts are found among all there are in execution order: where the \
-         heaviest segment is more than 15 % over the mean, no others do better.",
+        "`--num-segments N`, run one after the other in LiteRT, beside the whole. Where the heaviest segment is more than 15 % over the mean, all \
+         cuts in all orders in which the operations can run were compared, and none does better; the heaviest operation, which cannot be cut, is named.",
         &table,
     );
-    Ok(())
-}
-
-/// What Vela leaves to the CPU, and what the profile says.
-fn vela(octet: &Path, peers: &Peers, zoo: &Path, folder: &Path, files: &[PathBuf], page: &mut Page) -> Outcome {
-    let random = folder.join("random");
-    std::fs::create_dir_all(&random).map_err(|e| format!("{}: {e}", random.display()))?;
-    let mut write = cargo(&["test", "--quiet", "--package", "octet-tests", "--test", "edgetpu", "--", "--ignored", "write_random_graphs"]);
-    run(write.env("OCTET_RANDOM_GRAPHS", &random).env("OCTET_RANDOM_COUNT", RANDOM.to_string()))?;
-    let mut models: Vec<PathBuf> = files.to_vec();
-    for part in ["mlperf-tiny", "coral", "peers", "ours", "tflm"] {
-        let listed = std::fs::read_dir(zoo.join(part)).into_iter().flatten().flatten().map(|e| e.path());
-        // Of the peers' files, the integer ones: what is in float runs on no accelerator.
-        let fits = |p: &PathBuf| {
-            let name = p.to_string_lossy();
-            name.ends_with(".tflite") && !name.ends_with("_edgetpu.tflite") && (part != "peers" || name.contains("int8io"))
-        };
-        models.extend(listed.filter(fits));
-    }
-    let listed = std::fs::read_dir(&random).into_iter().flatten().flatten().map(|e| e.path());
-    models.extend(listed.filter(|p| p.extension().is_some_and(|e| e == "tflite")));
-    models.sort();
-    let jobs: Vec<Value> =
-        models.iter().map(|m| json!({"op": "vela", "model": m, "accelerator": "ethos-u55-128", "seconds": 120})).collect();
-    let answers = peers.run(&jobs)?;
-    let mut differences = Table::new(&["model", "operation", "Vela", "profile", "reason"]);
-    let (mut same, mut other, mut refused, mut whole) = (0, 0, 0, 0);
-    for (model, answer) in models.iter().zip(&answers) {
-        let name = model.file_stem().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-        if !answer.ok {
-            refused += 1;
-            let reason = answer.error.lines().last().unwrap_or_default().chars().take(100).collect::<String>();
-            differences.row(vec![name, "-".into(), "no answer".into(), "-".into(), reason.replace('|', "/")]);
-            continue;
-        }
-        let found = check(octet, model, "ethos-u55")?;
-        let left = &answer.value["cpu"];
-        let on_cpu: Vec<&str> = left.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let mut agree = true;
-        for row in found["operators"].as_array().into_iter().flatten() {
-            let tensor = row["tensor"].as_str().unwrap_or_default();
-            let (theirs, ours) = (!on_cpu.contains(&tensor), row["mapped"] == true);
-            if theirs != ours {
-                agree = false;
-                let reason = row["reason"].as_str().or(answer.value["reasons"][tensor].as_str()).unwrap_or("Vela gives none");
-                let place = |npu: bool| if npu { "NPU" } else { "CPU" }.to_owned();
-                let operation = format!("{} {}", row["index"], row["name"].as_str().unwrap_or_default());
-                differences.row(vec![
-                    name.clone(),
-                    operation,
-                    place(theirs),
-                    place(ours),
-                    reason.replace('|', "/").chars().take(100).collect(),
-                ]);
-            }
-        }
-        whole += usize::from(found["legal"] == true && on_cpu.is_empty());
-        if agree { same += 1 } else { other += 1 }
-    }
-    let about = format!(
-        "Vela 5.2 for ethos-u55-128 on {} files: the zoo, what is compiled from it, and {RANDOM} random int8 graphs. \
-         The same operations on the CPU in {same}, others in {other}, no answer on {refused}; \
-         {whole} run on the NPU as a whole by both. What Vela computes at compile time (shapes of known sizes) or drops (state that nobody \
-         reads) is not in its \
-         file and stands as NPU; where it writes no file, the last line that it printed is told.",
-        models.len()
-    );
-    page.section("Vela", &about, &differences);
     Ok(())
 }
