@@ -79,7 +79,8 @@ fn sets(reads: &[Vec<usize>]) -> Option<Vec<Set>> {
     Some(all)
 }
 
-/// The chain of `count` sets, up to the whole, whose differences have the lightest heaviest weight, and that weight. `sets` begins with the empty one, and smaller ones
+/// The chain of `count` sets, up to the whole, whose differences have the lightest heaviest weight, and that weight.
+/// `sets` begins with the empty one, and smaller ones
 /// come first.
 fn best(weights: &[u64], sets: &[Set], count: usize) -> (Vec<Set>, u64) {
     let weight = |set: &Set| weights.iter().enumerate().filter(|(i, _)| holds(set, *i)).fold(0u64, |sum, (_, w)| sum.saturating_add(*w));

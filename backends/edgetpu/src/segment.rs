@@ -1,7 +1,7 @@
 //! Segments: a model cut into several that run one after the other and give the bytes of the whole.
 //!
-//! Cuts are those whose heaviest segment is lightest. A tensor that crosses cuts is an output of the segment that computes it and an input, of the same name, of every
-//! segment that reads it.
+//! Cuts are those whose heaviest segment is lightest. A tensor that crosses cuts is an output of the segment that computes it and an input, of the same
+//! name, of every segment that reads it.
 
 use std::collections::BTreeMap;
 

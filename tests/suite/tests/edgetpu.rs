@@ -210,7 +210,8 @@ fn segments_chain() {
     assert!(cut > 10, "{cut} outputs compared");
 }
 
-/// Writes random int8 graphs for other compilers, `$OCTET_RANDOM_COUNT` of each kind into `$OCTET_RANDOM_GRAPHS`: of all operations, and of those that an NPU has.
+/// Writes random int8 graphs for other compilers, `$OCTET_RANDOM_COUNT` of each kind into `$OCTET_RANDOM_GRAPHS`:
+/// of all operations, and of those that an NPU has.
 #[test]
 #[ignore = "writes files for cargo xtask edgetpu"]
 fn write_random_graphs() {

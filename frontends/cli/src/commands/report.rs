@@ -31,7 +31,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ),
     (
         "edgetpu",
-        "with `--target edgetpu`, what `octet check --json` tells of the result; otherwise null. Of several models, `models` holds an object like this for each",
+        "with `--target edgetpu`, what `octet check --json` tells, otherwise null. Of several models, `models` holds an object like this for each",
     ),
 ];
 

@@ -69,14 +69,15 @@ pub(super) fn networks(octet: &Path, peers: &Peers, zoo: &Path, folder: &Path, p
         let differ = if ran.ok { ran.value["most"].to_string() } else { ran.error.lines().last().unwrap_or_default().to_owned() };
         let named = cpu.iter().all(|o| o["reason"].as_str().is_some_and(|r| !r.is_empty()));
         let asked = if cpu.is_empty() { "all mappable" } else { "the rest named" };
-        let bar = page.bar(kept && ran.ok && named, &format!("{asked}, runs in both, SQNR within 0.5 dB"), None);
+        let known = super::KNOWN_MISSES.iter().find(|(n, _)| *n == pair.name).map(|(_, why)| *why);
+        let bar = page.bar(kept && ran.ok && named, &format!("{asked}, runs in both, SQNR within 0.5 dB"), known);
         let mappable = format!("{} %", 100 * (rows.len() - cpu.len()) / rows.len().max(1));
         table.row(vec![pair.name.clone(), rows.len().to_string(), mappable, remainder(&cpu), shown(before), shown(after), differ, bar]);
     }
     page.section(
         "Networks",
-        "The zoo's float networks (those that end in .onnx from ONNX), `octet compile --target edgetpu`, and int8-only without legalisation; SQNR in dB against the \
-         float network in LiteRT or ONNX Runtime, on at most 500 samples; levels by which LiteRT's reference kernels and TFLite Micro differ at most on random inputs. \
+        "The zoo's float networks (those that end in .onnx from ONNX), `octet compile --target edgetpu`, and int8-only without legalisation; SQNR in dB \
+         against the float network in LiteRT or ONNX Runtime, on at most 500 samples; levels by which LiteRT's reference kernels and TFLite Micro differ at most on random inputs. \
          Of what stays on the CPU, operations that are not taken come first, each by its index and with its reason, then those that they block. The audio \
          preprocessor is no network: its operations are custom ones on 16-bit integers, and it stays as it is.",
         &table,

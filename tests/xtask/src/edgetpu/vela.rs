@@ -107,8 +107,8 @@ pub(super) fn vela(octet: &Path, peers: &Peers, zoo: &Path, folder: &Path, files
     }
     page.section(
         "Vela",
-        "Vela 5.2 for ethos-u55-128: which operations it leaves to the CPU, beside those that the profile `ethos-u55` does. What Vela computes at compile time or \
-         drops (state that nobody reads) is not in its file and stands as NPU.",
+        "Vela 5.2 for ethos-u55-128: which operations it leaves to the CPU, beside those that the profile `ethos-u55` does. What Vela computes at \
+         compile time or drops (state that nobody reads) is not in its file and stands as NPU.",
         &summary,
     );
     page.section("Where Vela and the profile differ", "Every operation; an empty table means that there is none.", &differences);
