@@ -1,6 +1,10 @@
-//! The TFLite reader: any bytes give a module or a diagnostic, and the verifier judges every module that comes out.
+//! The TFLite reader: any bytes give a module or a diagnostic, the verifier judges every module that comes out, and what it finds sound is
+//! run.
 
 #![no_main]
+
+#[path = "../../suite/src/attempt.rs"]
+mod attempt;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
@@ -16,5 +20,6 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(module) = read else { return };
     if verify::verify(&module).is_ok() {
         let _ = text::print(&module);
+        let _ = attempt::attempt(&module);
     }
 });

@@ -2,6 +2,7 @@
 //!
 //! Nothing here decides what is right: the real runtimes do, through [`octet_peers`].
 
+pub mod attempt;
 pub mod batch;
 pub mod cli;
 pub mod compare;

@@ -1,5 +1,5 @@
 //! Files that are broken, by accident or on purpose: the reader gives a diagnostic, never a panic, and takes no more
-//! memory than the file's size allows.
+//! memory than the file's size allows. What it takes is run, and keeps within the interpreter's limit.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -9,6 +9,7 @@ use octet_frontend_tflite as _;
 use octet_ir::verify::verify;
 use octet_ir::{Diagnostics, Module};
 use octet_plugin::{FrontendEntry, Import, ImportOptions, Registry};
+use octet_tests::attempt::{MEMORY_LIMIT, attempt};
 use octet_tests::{models, mutate};
 use octet_tflite_schema as schema;
 use peak_alloc::PeakAlloc;
@@ -25,6 +26,9 @@ static MEMORY: PeakAlloc = PeakAlloc;
 const MEMORY_FACTOR: usize = 100;
 const MEMORY_BASE: usize = 8 << 20;
 
+/// Bytes of memory for each byte that the interpreter may take for tensors: the tables of kernels and packed weights.
+const RUN_FACTOR: usize = 32;
+
 /// Damaged copies of the examples, and of the zoo's files.
 const MUTATIONS: u64 = 10_000;
 const MANY_MUTATIONS: u64 = 100_000;
@@ -36,16 +40,24 @@ fn read(bytes: Vec<u8>) -> Result<Module, Diagnostics> {
     frontend.read(Bytes::from(bytes), &Import::alone(&options), &mut Diagnostics::default())
 }
 
-/// Reads a file and, as every user of a module does, verifies it. The answer says whether it was taken.
+/// Reads a file and, as every user of a module does, verifies it; what is sound is run. The answer says whether it was taken.
 fn survive(name: &str, bytes: Vec<u8>) -> bool {
     let size = bytes.len();
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();
-    let taken = catch_unwind(AssertUnwindSafe(|| read(bytes).is_ok_and(|module| verify(&module).is_ok())));
+    let taken = catch_unwind(AssertUnwindSafe(|| read(bytes).ok().filter(|module| verify(module).is_ok())));
     let peak = MEMORY.peak_usage().saturating_sub(before);
     let allowed = size * MEMORY_FACTOR + MEMORY_BASE;
     assert!(peak <= allowed, "{name}: {size} bytes of file took {peak} bytes of memory, {allowed} are allowed");
-    taken.unwrap_or_else(|_| panic!("{name}: the reader panicked"))
+    let taken = taken.unwrap_or_else(|_| panic!("{name}: the reader panicked"));
+    let Some(module) = taken else { return false };
+    let before = MEMORY.current_usage();
+    MEMORY.reset_peak_usage();
+    catch_unwind(AssertUnwindSafe(|| attempt(&module))).unwrap_or_else(|_| panic!("{name}: the interpreter panicked"));
+    let peak = MEMORY.peak_usage().saturating_sub(before);
+    let allowed = allowed + MEMORY_LIMIT * RUN_FACTOR;
+    assert!(peak <= allowed, "{name}: {size} bytes of file took {peak} bytes of memory to run, {allowed} are allowed");
+    true
 }
 
 /// Reads a file that must be refused with at least one error.

@@ -27,12 +27,12 @@ impl View {
     }
 }
 
-/// Row-major strides in elements.
+/// Row-major strides in elements. Those of a tensor without elements may wrap around: nothing is reached through them.
 #[must_use]
 pub fn dense_strides(dims: &[usize]) -> Vec<isize> {
-    let mut strides = vec![1; dims.len()];
+    let mut strides: Vec<isize> = vec![1; dims.len()];
     for axis in (1..dims.len()).rev() {
-        strides[axis - 1] = strides[axis] * dims[axis] as isize;
+        strides[axis - 1] = strides[axis].wrapping_mul(dims[axis] as isize);
     }
     strides
 }
@@ -52,6 +52,9 @@ impl StridedCopy {
     /// Copies elements of `width` bytes for every index of a box of `dims`.
     #[must_use]
     pub fn new(width: usize, dims: &[usize], source: &View, target: &View) -> Self {
+        if dims.contains(&0) {
+            return Self { width, axes: Vec::new(), source: 0, target: 0, empty: true };
+        }
         let mut axes: Vec<(usize, isize, isize)> = Vec::new();
         for (axis, &size) in dims.iter().enumerate() {
             let (from, to) = (source.strides[axis], target.strides[axis]);
@@ -69,8 +72,7 @@ impl StridedCopy {
         if axes.is_empty() {
             axes.push((1, 1, 1));
         }
-        let empty = dims.contains(&0);
-        Self { width, axes, source: source.start, target: target.start, empty }
+        Self { width, axes, source: source.start, target: target.start, empty: false }
     }
 
     /// From a view of the source into a whole dense tensor of `dims`.

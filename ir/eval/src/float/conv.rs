@@ -1,7 +1,9 @@
 //! Convolutions of any rank as one gathered matrix product (see [`super::gemm`]).
 //!
 //! The input is copied once into a zero-padded image when the window can leave it, so the
-//! inner loop knows no borders. 1x1 filters with stride 1 read the input in place.
+//! inner loop knows no borders. 1x1 filters with stride 1 read the input in place. Where wide
+//! dilations would make that image far larger than the input, the taps of each window are
+//! gathered one by one instead.
 
 use super::gemm::{Gather, PackedWeights, multiply};
 
@@ -44,7 +46,8 @@ impl Axis {
 
     /// Elements that the windows reach, padding included.
     fn padded(&self) -> usize {
-        self.output.saturating_sub(1) * self.stride + (self.filter.max(1) - 1) * self.dilation + 1
+        let windows = self.output.saturating_sub(1).saturating_mul(self.stride);
+        windows.saturating_add((self.filter.max(1) - 1).saturating_mul(self.dilation)).saturating_add(1)
     }
 }
 
@@ -72,11 +75,52 @@ impl ConvShape {
         self.axes.iter().map(|axis| axis.output).product()
     }
 
+    /// Where the windows read.
+    fn source(&self) -> Source {
+        if !self.axes.iter().any(|axis| axis.pad > 0 || axis.padded() > axis.input) {
+            return Source::Input;
+        }
+        let sizes = self.axes.map(|axis| axis.padded());
+        let elements = sizes.iter().try_fold(self.input_channels, |n, &size| n.checked_mul(size));
+        let most = (self.input_pixels() * self.input_channels).saturating_mul(LARGEST_PADDING).max(SMALL_IMAGE);
+        if elements.is_some_and(|elements| elements <= most) { Source::Padded(sizes) } else { Source::Window }
+    }
+
+    /// Elements of scratch that a convolution of this shape needs.
+    #[must_use]
+    pub fn scratch(&self) -> usize {
+        match self.source() {
+            Source::Input => 0,
+            Source::Padded(sizes) => sizes.iter().product::<usize>() * self.input_channels,
+            Source::Window => self.taps() * self.input_channels,
+        }
+    }
+
+    fn taps(&self) -> usize {
+        self.axes.iter().map(|axis| axis.filter).product()
+    }
+
     /// Filter elements per output channel.
     #[must_use]
     pub fn depth(&self) -> usize {
-        self.axes.iter().map(|axis| axis.filter).product::<usize>() * (self.input_channels / self.groups.max(1))
+        self.taps() * (self.input_channels / self.groups.max(1))
     }
+}
+
+/// A padded image may have so many times the elements of the image itself ...
+const LARGEST_PADDING: usize = 16;
+/// ... or so many elements.
+const SMALL_IMAGE: usize = 1 << 20;
+
+/// What the windows of a convolution read.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    /// The input in place.
+    Input,
+    /// A copy of these sizes with zeros around it.
+    Padded([usize; 3]),
+    /// The taps of one window after the other, `[D, H, W, C]` of the filter, zeros where they leave the input.
+    Window,
 }
 
 /// A convolution with packed weights, ready to run.
@@ -86,8 +130,7 @@ pub struct Conv {
     gather: Gather,
     weights: Vec<PackedWeights>,
     clamp: (f32, f32),
-    /// Sizes of the padded image; `None` when the input is read in place.
-    padded: Option<[usize; 3]>,
+    source: Source,
 }
 
 impl Conv {
@@ -102,30 +145,35 @@ impl Conv {
     #[must_use]
     pub fn with_filter(shape: ConvShape, filter: impl Fn(usize, usize) -> f32, bias: Option<&[f32]>, clamp: (f32, f32)) -> Self {
         let [d, h, w] = shape.axes;
-        let pads = |axis: &Axis| axis.pad > 0 || axis.padded() > axis.input;
-        let copies = shape.axes.iter().any(pads);
-        let [pd, ph, pw] = shape.axes.map(|axis| if copies { axis.padded() } else { axis.input });
         let c = shape.input_channels;
         let group = c / shape.groups;
-        let mut rows = Vec::with_capacity(shape.output_pixels());
-        for z in 0..d.output {
-            for y in 0..h.output {
-                for x in 0..w.output {
-                    rows.push(((z * d.stride * ph + y * h.stride) * pw + x * w.stride) * c);
+        let source = shape.source();
+        let gather = match source {
+            Source::Window => Gather::new(vec![0], (0..shape.taps()).map(|tap| tap * c).collect(), group),
+            Source::Input | Source::Padded(_) => {
+                let [_, ph, pw] = if let Source::Padded(sizes) = source { sizes } else { shape.axes.map(|axis| axis.input) };
+                let mut rows = Vec::with_capacity(shape.output_pixels());
+                for z in 0..d.output {
+                    for y in 0..h.output {
+                        for x in 0..w.output {
+                            rows.push(((z * d.stride * ph + y * h.stride) * pw + x * w.stride) * c);
+                        }
+                    }
                 }
-            }
-        }
-        // Taps of one filter row are contiguous unless they are dilated or the channels grouped.
-        let joined = shape.groups == 1 && (w.dilation == 1 || w.filter == 1);
-        let (taps, run_len) = if joined { (1, w.filter * c) } else { (w.filter, group) };
-        let mut runs = Vec::new();
-        for z in 0..d.filter {
-            for y in 0..h.filter {
-                for x in 0..taps {
-                    runs.push(((z * d.dilation * ph + y * h.dilation) * pw + x * w.dilation) * c);
+                // Taps of one filter row are contiguous unless they are dilated or the channels grouped.
+                let joined = shape.groups == 1 && (w.dilation == 1 || w.filter == 1);
+                let (taps, run_len) = if joined { (1, w.filter * c) } else { (w.filter, group) };
+                let mut runs = Vec::new();
+                for z in 0..d.filter {
+                    for y in 0..h.filter {
+                        for x in 0..taps {
+                            runs.push(((z * d.dilation * ph + y * h.dilation) * pw + x * w.dilation) * c);
+                        }
+                    }
                 }
+                Gather::new(rows, runs, run_len)
             }
-        }
+        };
         let outputs = shape.output_channels / shape.groups;
         let weights = (0..shape.groups)
             .map(|g| {
@@ -136,14 +184,13 @@ impl Conv {
                 packed
             })
             .collect();
-        let padded = copies.then_some([pd, ph, pw]);
-        Self { shape, gather: Gather::new(rows, runs, run_len), weights, clamp, padded }
+        Self { shape, gather, weights, clamp, source }
     }
 
     /// Elements of scratch that [`run`](Self::run) needs.
     #[must_use]
     pub fn scratch(&self) -> usize {
-        self.padded.map_or(0, |sizes| sizes.iter().product::<usize>() * self.shape.input_channels)
+        self.shape.scratch()
     }
 
     /// Convolves `input` `[N, D, H, W, C]` into `output`.
@@ -155,17 +202,52 @@ impl Conv {
             return;
         }
         for (input, output) in input.chunks_exact(in_len).zip(output.chunks_exact_mut(out_len)) {
-            let image: &[f32] = match self.padded {
-                Some(sizes) => {
-                    let scratch = &mut scratch[..self.scratch()];
-                    pad_image(input, &shape.axes, sizes, shape.input_channels, scratch);
-                    scratch
+            match self.source {
+                Source::Input => self.multiply(input, output),
+                Source::Padded(sizes) => {
+                    let image = &mut scratch[..self.scratch()];
+                    pad_image(input, &shape.axes, sizes, shape.input_channels, image);
+                    self.multiply(image, output);
                 }
-                None => input,
-            };
-            let group = shape.input_channels / shape.groups;
-            for (g, weights) in self.weights.iter().enumerate() {
-                multiply(&image[g * group..], &self.gather, weights, self.clamp, output, shape.output_channels, g * weights.n());
+                Source::Window => {
+                    let window = &mut scratch[..self.scratch()];
+                    let [_, height, width] = shape.axes.map(|axis| axis.output);
+                    for (at, pixel) in output.chunks_exact_mut(shape.output_channels).enumerate() {
+                        gather_window(
+                            input,
+                            &shape.axes,
+                            [at / width / height, at / width % height, at % width],
+                            shape.input_channels,
+                            window,
+                        );
+                        self.multiply(window, pixel);
+                    }
+                }
+            }
+        }
+    }
+
+    /// All groups of the rows that the gathering finds in `image`.
+    fn multiply(&self, image: &[f32], output: &mut [f32]) {
+        let shape = &self.shape;
+        let group = shape.input_channels / shape.groups;
+        for (g, weights) in self.weights.iter().enumerate() {
+            multiply(&image[g * group..], &self.gather, weights, self.clamp, output, shape.output_channels, g * weights.n());
+        }
+    }
+}
+
+/// Copies the pixels under the taps of the window at `at`, with zeros for taps that leave the image.
+fn gather_window(input: &[f32], axes: &[Axis; 3], at: [usize; 3], c: usize, window: &mut [f32]) {
+    let [d, h, w] = axes;
+    let [z, y, x] = at;
+    window.fill(0.0);
+    for kz in d.taps(z) {
+        for ky in h.taps(y) {
+            for kx in w.taps(x) {
+                let from = ((d.index(z, kz) * h.input + h.index(y, ky)) * w.input + w.index(x, kx)) * c;
+                let to = ((kz * h.filter + ky) * w.filter + kx) * c;
+                window[to..][..c].copy_from_slice(&input[from..][..c]);
             }
         }
     }
@@ -236,6 +318,9 @@ mod tests {
         let strided = Axis { input: 8, output: 4, filter: 3, stride: 2, dilation: 1, pad: 0 };
         let dilated = Axis { input: 9, output: 9, filter: 3, stride: 1, dilation: 2, pad: 2 };
         let cropped = Axis { input: 10, output: 2, filter: 2, stride: 4, dilation: 1, pad: 0 };
+        // Padding far larger than the image: only the middle tap lies in it, or only the first.
+        let far = Axis { input: 5, output: 5, filter: 3, stride: 1, dilation: 40_000, pad: 40_000 };
+        let farthest = Axis { input: 2, output: 2, filter: 3, stride: 1, dilation: i32::MAX as usize, pad: i32::MAX as usize };
         let one = Axis { input: 6, output: 6, filter: 1, stride: 1, dilation: 1, pad: 0 };
         for (axes, ci, co, groups) in [
             ([Axis::UNIT, same, same], 3, 8, 1),
@@ -244,6 +329,9 @@ mod tests {
             ([Axis::UNIT, cropped, strided], 5, 4, 1),
             ([Axis::UNIT, one, one], 12, 20, 1),
             ([same, strided, one], 2, 3, 1),
+            ([Axis::UNIT, far, far], 4, 6, 2),
+            ([Axis::UNIT, far, farthest], 3, 5, 1),
+            ([farthest, same, one], 3, 5, 1),
         ] {
             let shape = ConvShape { batch: 2, axes, input_channels: ci, output_channels: co, groups };
             let input = random(2 * shape.input_pixels() * ci, 1);

@@ -32,6 +32,14 @@ impl DepthwiseShape {
     pub fn channels(&self) -> usize {
         self.input_channels * self.multiplier
     }
+
+    /// Elements of scratch that a convolution of this shape needs: the input with each channel repeated, when the multiplier is not one.
+    #[must_use]
+    pub fn scratch(&self) -> usize {
+        let [h, w] = self.axes;
+        let channels = self.input_channels.saturating_mul(self.multiplier);
+        if self.multiplier == 1 { 0 } else { (h.input * w.input).saturating_mul(channels) }
+    }
 }
 
 /// A depthwise convolution with its weights, ready to run.
@@ -58,12 +66,10 @@ impl Depthwise {
         Self { shape, weights: packed, clamp }
     }
 
-    /// Elements of scratch that [`run`](Self::run) needs: the input with each channel repeated,
-    /// when the multiplier is not one.
+    /// Elements of scratch that [`run`](Self::run) needs.
     #[must_use]
     pub fn scratch(&self) -> usize {
-        let [h, w] = self.shape.axes;
-        if self.shape.multiplier == 1 { 0 } else { h.input * w.input * self.shape.channels() }
+        self.shape.scratch()
     }
 
     /// Convolves `input` `[N, H, W, C]` into `output` `[N, H, W, C * multiplier]`.
@@ -116,7 +122,7 @@ impl SimdOp for Image<'_> {
         let lanes = isa.f32().len();
         // Output columns whose windows lie wholly in the input.
         let first = w.pad.div_ceil(w.stride).min(w.output);
-        let reach = (w.filter.max(1) - 1) * w.dilation + 1;
+        let reach = (w.filter.max(1) - 1).saturating_mul(w.dilation).saturating_add(1);
         let last = if w.input + w.pad >= reach { (w.input + w.pad - reach) / w.stride + 1 } else { 0 };
         let last = last.clamp(first, w.output);
         for y in 0..h.output {
@@ -134,7 +140,8 @@ impl SimdOp for Image<'_> {
                 let span = Span {
                     input: self.input[base..].as_ptr(),
                     taps: [rows.len(), columns.len()],
-                    tap_step: [h.dilation * w.input * c, w.dilation * c],
+                    // Of a single tap the step leads nowhere.
+                    tap_step: [h.dilation.saturating_mul(w.input * c), w.dilation.saturating_mul(c)],
                     pixel_step: w.stride * c,
                     weights: self.weights[(rows.start * w.filter + columns.start) * c..].as_ptr(),
                     weight_step: [w.filter * c, c],

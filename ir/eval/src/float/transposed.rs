@@ -23,6 +23,12 @@ impl TransposedShape {
         self.axes.iter().map(|axis| axis.filter).product()
     }
 
+    /// Elements of scratch that a convolution of this shape needs: one product per input pixel, tap and output channel.
+    #[must_use]
+    pub fn scratch(&self) -> usize {
+        self.input_pixels().saturating_mul(self.taps().saturating_mul(self.output_channels))
+    }
+
     fn input_pixels(&self) -> usize {
         self.axes.iter().map(|axis| axis.output).product()
     }
@@ -56,7 +62,7 @@ impl Transposed {
     /// Elements of scratch that [`run`](Self::run) needs.
     #[must_use]
     pub fn scratch(&self) -> usize {
-        self.shape.input_pixels() * self.weights.n()
+        self.shape.scratch()
     }
 
     /// Convolves `input` `[N, D, H, W, Ci]` into `output`.

@@ -268,8 +268,7 @@ impl Interpreter {
         let (Some(plan), Some(state)) = (&self.plans[id.index()], &self.states[id.index()]) else { return Err(not_allocated()) };
         let ty = self.type_of(id, index)?;
         let bytes = state.bytes(&self.program, id, plan, index);
-        let len = byte_len(ty).unwrap_or(0);
-        let bytes = bytes.and_then(|bytes| bytes.get(..len));
+        let bytes = bytes.zip(byte_len(ty)).and_then(|(bytes, len)| bytes.get(..len));
         bytes.ok_or_else(|| Diagnostic::error("EVL015", format!("tensor {index} has no value")))
     }
 

@@ -73,6 +73,36 @@ pub(super) fn byte_len(ty: &Type) -> Option<usize> {
     }
 }
 
+/// What refuses tensors that take more than the interpreter's limit.
+fn too_large(message: String) -> Diagnostic {
+    Diagnostic::error("EVL006", message).with_help("raise the memory limit of the interpreter")
+}
+
+/// Bytes of a tensor; EVL006 when the product of its sizes overflows.
+pub(super) fn checked_byte_len(ty: &Type) -> Result<usize, Diagnostic> {
+    byte_len(ty).ok_or_else(|| too_large(format!("the size of {ty} overflows")))
+}
+
+/// Holds tensors against the memory limit; their bytes together. To be asked before anything is prepared for them: kernels keep tables
+/// as long as an axis.
+///
+/// An axis of size 0 counts as 1 in each tensor by itself, since tables along the other axes are no shorter for it. So whatever a kernel
+/// multiplies from the sizes of tensors that passed does not overflow.
+pub(super) fn check_sizes<'a>(types: impl IntoIterator<Item = &'a Type>, options: &Options) -> Result<usize, Diagnostic> {
+    let mut total: usize = 0;
+    for ty in types {
+        let width = ty.elem.bits().map_or(4, |bits| bits.div_ceil(8));
+        let extent = ty.shape.dims().iter().try_fold(width, |n, &dim| n.checked_mul(dim.max(1)));
+        let extent = extent.ok_or_else(|| too_large(format!("the size of {ty} overflows")))?;
+        total = total.saturating_add(checked_byte_len(ty)?);
+        let needed = total.max(extent);
+        if needed > options.memory_limit {
+            return Err(too_large(format!("the tensors need {needed} bytes, more than the limit of {}", options.memory_limit)));
+        }
+    }
+    Ok(total)
+}
+
 /// The place of an op, which is number `index` in execution order, for messages.
 pub(super) fn location(graph: &Graph, op: OpId, index: usize) -> SourceLocation {
     let operation = graph.op(op);
@@ -174,8 +204,26 @@ fn is_reshape(op: &Op) -> bool {
     matches!(op, Op::Reshape(_) | Op::Squeeze(_) | Op::ExpandDims(_))
 }
 
-/// Prepares an op from types and whatever values are known.
+/// Prepares an op from types and whatever values are known, if its results and its scratch memory keep within the limit.
 pub(super) fn prepare(
+    program: &Program,
+    id: GraphId,
+    operation: &Operation,
+    operands: &[Option<OperandInfo<'_>>],
+    results: &[Type],
+    options: &Options,
+) -> Result<Arc<dyn Kernel>, PrepareError> {
+    let bytes = check_sizes(results, options)?;
+    let kernel = prepare_unchecked(program, id, operation, operands, results, options)?;
+    let needed = bytes.saturating_add(kernel.scratch());
+    if needed > options.memory_limit {
+        let message = format!("the op needs {needed} bytes with its scratch memory, more than the limit of {}", options.memory_limit);
+        return Err(too_large(message).into());
+    }
+    Ok(kernel)
+}
+
+fn prepare_unchecked(
     program: &Program,
     id: GraphId,
     operation: &Operation,
@@ -205,6 +253,11 @@ impl Plan {
                 ValueDef::Constant(_) | ValueDef::Variable => Some(with_static_shape(data.ty())),
                 ValueDef::Result { .. } | ValueDef::Unbound => None,
             };
+        }
+        for (value, _) in graph.values() {
+            if let Some(ty) = &types[value.index()] {
+                check_sizes([ty], options).map_err(|error| error.on_tensor(graph.value_name(value)))?;
+            }
         }
         let mut errors = Diagnostics::default();
         let mut steps = Vec::with_capacity(graph.op_count());
@@ -254,8 +307,11 @@ impl Plan {
                         Err(PrepareError::NeedsValue(_)) => {}
                         Err(PrepareError::Refused(error)) => errors.push(error.at(location(graph, op, steps.len()))),
                     }
-                    for (value, ty) in step.results.iter().zip(results) {
-                        types[*value] = Some(ty);
+                    // Ops after tensors that are too large are not judged.
+                    if check_sizes(&results, options).is_ok() {
+                        for (value, ty) in step.results.iter().zip(results) {
+                            types[*value] = Some(ty);
+                        }
                     }
                 }
             }
@@ -264,7 +320,7 @@ impl Plan {
         if errors.has_errors() {
             return Err(errors);
         }
-        let (places, slots) = place(graph, &types, &mut steps, options)?;
+        let (places, slots) = place(graph, &types, &mut steps, scratch, options)?;
         Ok(Self { inputs, types, places, steps, slots, scratch })
     }
 }
@@ -280,6 +336,7 @@ struct Slots {
     sizes: Vec<usize>,
     /// Per slot: the last step that reads what it holds.
     busy_until: Vec<usize>,
+    /// Bytes of all slots and of the scratch memory.
     total: usize,
     limit: usize,
 }
@@ -293,8 +350,7 @@ impl Slots {
         if self.total <= self.limit {
             return Ok(());
         }
-        let message = format!("the tensors need more than {} bytes", self.limit);
-        Err(Diagnostic::error("EVL006", message).with_help("raise the memory limit of the interpreter").into())
+        Err(too_large(format!("the tensors need more than {} bytes", self.limit)).into())
     }
 
     /// A new slot, busy until step `until`.
@@ -321,14 +377,20 @@ impl Slots {
 }
 
 /// Assigns slots. A slot is free again after the last step that reads it.
-fn place(graph: &Graph, types: &[Option<Type>], steps: &mut [Step], options: &Options) -> Result<(Vec<Place>, Vec<usize>), Diagnostics> {
+fn place(
+    graph: &Graph,
+    types: &[Option<Type>],
+    steps: &mut [Step],
+    scratch: usize,
+    options: &Options,
+) -> Result<(Vec<Place>, Vec<usize>), Diagnostics> {
     let mut places = vec![Place::None; types.len()];
-    let mut slots = Slots { sizes: Vec::new(), busy_until: Vec::new(), total: 0, limit: options.memory_limit };
-    let size_of = |value: usize| types[value].as_ref().and_then(byte_len);
+    let mut slots = Slots { sizes: Vec::new(), busy_until: Vec::new(), total: scratch, limit: options.memory_limit };
+    let size_of = |value: usize| types[value].as_ref().map(checked_byte_len).transpose();
     for (id, value) in graph.values() {
         places[id.index()] = match value.def() {
             ValueDef::Constant(_) => Place::Constant,
-            ValueDef::Input(_) | ValueDef::Variable => slots.add(size_of(id.index()).unwrap_or(0), usize::MAX)?,
+            ValueDef::Input(_) | ValueDef::Variable => slots.add(size_of(id.index())?.unwrap_or(0), usize::MAX)?,
             ValueDef::Result { .. } | ValueDef::Unbound => Place::None,
         };
     }
@@ -349,7 +411,7 @@ fn place(graph: &Graph, types: &[Option<Type>], steps: &mut [Step], options: &Op
             && !options.preserve_all_tensors
             && let Place::Slot(slot) = places[*from]
             && slot >= fixed
-            && size_of(*from).is_some()
+            && types[*from].is_some()
         {
             slots.busy_until[slot] = slots.busy_until[slot].max(last_use[*to]);
             places[*to] = Place::Slot(slot);
@@ -357,7 +419,7 @@ fn place(graph: &Graph, types: &[Option<Type>], steps: &mut [Step], options: &Op
             continue;
         }
         for &value in &step.results {
-            places[value] = match size_of(value) {
+            places[value] = match size_of(value)? {
                 Some(size) if !options.preserve_all_tensors => slots.reuse(size, at, last_use[value])?,
                 // Of unknown size, or to be kept: a slot of its own.
                 size => slots.add(size.unwrap_or(0), usize::MAX)?,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use octet_ir::{Diagnostic, EntityId, GraphId, OpId, Type, ValueDef, ValueId};
 use smallvec::SmallVec;
 
-use super::plan::{Action, Place, Plan, Step, byte_len, gives_results_late, infer, location, numbers, prepare, with_static_shape};
+use super::plan::{
+    Action, Place, Plan, Step, byte_len, checked_byte_len, gives_results_late, infer, location, numbers, prepare, with_static_shape,
+};
 use super::program::Program;
 use super::{Interpreter, Options};
 use crate::buffer::Buffer;
@@ -76,7 +78,10 @@ impl GraphState {
             Self { slots, types: plan.types.clone(), late: vec![None; plan.steps.len()], scratch: Buffer::zeroed(plan.scratch) };
         for (id, value) in program.module.graph(graph).values() {
             if let Place::Slot(slot) = plan.places[id.index()] {
-                state.slots[slot].data.resize(plan.types[id.index()].as_ref().and_then(byte_len).unwrap_or(0));
+                // Where the size is not known yet, the op that computes the value says it.
+                if let Some(size) = plan.types[id.index()].as_ref().and_then(byte_len) {
+                    state.slots[slot].data.resize(size);
+                }
             }
             if value.def() == ValueDef::Variable {
                 state.reset(plan, id, value.ty());
@@ -118,10 +123,14 @@ impl GraphState {
     /// Runs a kernel on the values of a step.
     fn run_kernel(&mut self, program: &Program, graph: GraphId, plan: &Plan, step: &Step, kernel: &dyn Kernel) -> Result<(), Diagnostic> {
         let mut outputs: SmallVec<[Output; 2]> = SmallVec::new();
+        let mut sizes: SmallVec<[usize; 2]> = SmallVec::new();
         for &value in &step.results {
+            sizes.push(self.types[value].as_ref().map(checked_byte_len).transpose()?.unwrap_or(0));
+        }
+        for (&value, size) in step.results.iter().zip(sizes) {
             let Place::Slot(slot) = plan.places[value] else { continue };
             let mut output = std::mem::take(&mut self.slots[slot]);
-            output.data.resize(self.types[value].as_ref().and_then(byte_len).unwrap_or(0));
+            output.data.resize(size);
             output.dims = None;
             outputs.push(output);
         }
@@ -225,11 +234,6 @@ impl GraphState {
         let operands = types.iter().map(|ty| ty.cloned()).collect();
         let cached = Cached { operands, values, results: results.clone(), kernel: Arc::clone(&kernel) };
         self.late[index] = Some(Box::new(cached));
-        let size: usize = results.iter().filter_map(byte_len).fold(0, usize::saturating_add);
-        if size > options.memory_limit {
-            let message = format!("the results need {size} bytes, more than the limit of {}", options.memory_limit);
-            return Err(Diagnostic::error("EVL006", message));
-        }
         self.set_results(step, results);
         Ok(kernel)
     }

@@ -31,7 +31,7 @@ trait Convolution: Send + Sync + Sized + 'static {
     type Shape: Copy + Send + Sync + 'static;
     fn prepare(shape: Self::Shape, filter: &[f32], bias: Option<&[f32]>, clamp: (f32, f32)) -> Self;
     /// Elements of scratch.
-    fn scratch(&self) -> usize;
+    fn scratch(shape: Self::Shape) -> usize;
     fn run(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32]);
 }
 
@@ -40,8 +40,8 @@ impl Convolution for Conv {
     fn prepare(shape: ConvShape, filter: &[f32], bias: Option<&[f32]>, clamp: (f32, f32)) -> Self {
         Self::new(shape, filter, bias, clamp)
     }
-    fn scratch(&self) -> usize {
-        self.scratch()
+    fn scratch(shape: ConvShape) -> usize {
+        shape.scratch()
     }
     fn run(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32]) {
         self.run(input, output, scratch);
@@ -53,8 +53,8 @@ impl Convolution for Depthwise {
     fn prepare(shape: DepthwiseShape, filter: &[f32], bias: Option<&[f32]>, clamp: (f32, f32)) -> Self {
         Self::new(shape, filter, bias, clamp)
     }
-    fn scratch(&self) -> usize {
-        self.scratch()
+    fn scratch(shape: DepthwiseShape) -> usize {
+        shape.scratch()
     }
     fn run(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32]) {
         self.run(input, output, scratch);
@@ -71,21 +71,22 @@ fn float<C: Convolution>(cx: &PrepareCx<'_>, shape: C::Shape, activation: Activa
         }
     };
     let bias = cx.constant::<f32>(2);
+    let scratch = C::scratch(shape).saturating_mul(size_of::<f32>());
     match cx.constant::<f32>(1).filter(|_| cx.optional(2).is_none() || bias.is_some()) {
         Some(filter) => {
             let conv = C::prepare(shape, &filter, bias.as_deref(), clamp);
-            kernel_with_scratch(conv.scratch() * size_of::<f32>(), move |io| {
+            kernel_with_scratch(scratch, move |io| {
                 let input = io.input(0);
                 let (output, scratch) = io.output_and_scratch(0);
                 conv.run(input, output, scratch);
                 finish(output);
             })
         }
-        None => kernel_with_scratch(0, move |io| {
+        None => kernel_with_scratch(scratch, move |io| {
             let conv = C::prepare(shape, io.input(1), io.optional(2), clamp);
             let input = io.input(0);
-            let output = io.output(0);
-            conv.run(input, output, &mut vec![0.0; conv.scratch()]);
+            let (output, scratch) = io.output_and_scratch(0);
+            conv.run(input, output, scratch);
             finish(output);
         }),
     }
@@ -101,11 +102,12 @@ fn hybrid<C: Convolution>(cx: &PrepareCx<'_>, one: C::Shape, channels: usize, ac
     }
     let numbers = integer_weights(&cx.value::<u8>(1)?, weights);
     let conv = C::prepare(one, &numbers, None, UNCLAMPED);
+    let scratch = C::scratch(one);
     let batch = cx.shape(0)?.first().copied().unwrap_or(1).max(1);
     let sample = cx.ty(0)?.shape.elements() / batch;
     let result = cx.result(0)?.shape.elements() / batch;
     let clamp = clamp_of(activation);
-    kernel_with_scratch((sample + conv.scratch()) * size_of::<f32>(), move |io| {
+    kernel_with_scratch(sample.saturating_add(scratch).saturating_mul(size_of::<f32>()), move |io| {
         let (input, bias) = (io.input::<f32>(0), io.optional::<f32>(2));
         let (output, scratch) = io.output_and_scratch::<f32, f32>(0);
         let (rounded, scratch) = scratch.split_at_mut(sample);
@@ -179,22 +181,23 @@ fn transposed(
         }
     };
     let bias = cx.constant::<f32>(3);
+    let scratch = shape.scratch().saturating_mul(size_of::<f32>());
     let make = move |filter: &[f32], bias: Option<&[f32]>| Transposed::new(shape, |tap, co, ci| filter[at(tap, co, ci)], bias, clamp);
     match cx.constant::<f32>(1).filter(|_| cx.optional(3).is_none() || bias.is_some()) {
         Some(filter) => {
             let conv = make(&filter, bias.as_deref());
-            kernel_with_scratch(conv.scratch() * size_of::<f32>(), move |io| {
+            kernel_with_scratch(scratch, move |io| {
                 let input = io.input(2);
                 let (output, scratch) = io.output_and_scratch(0);
                 conv.run(input, output, scratch);
                 finish(output);
             })
         }
-        None => kernel_with_scratch(0, move |io| {
+        None => kernel_with_scratch(scratch, move |io| {
             let conv = make(io.input(1), io.optional(3));
             let input = io.input(2);
-            let output = io.output(0);
-            conv.run(input, output, &mut vec![0.0; conv.scratch()]);
+            let (output, scratch) = io.output_and_scratch(0);
+            conv.run(input, output, scratch);
             finish(output);
         }),
     }
@@ -224,7 +227,7 @@ fn hybrid_transposed(
     let sample = cx.ty(2)?.shape.elements() / batch;
     let result = cx.result(0)?.shape.elements() / batch;
     let clamp = clamp_of(activation);
-    kernel_with_scratch((sample + conv.scratch()) * size_of::<f32>(), move |io| {
+    kernel_with_scratch(sample.saturating_add(one.scratch()).saturating_mul(size_of::<f32>()), move |io| {
         let (input, bias) = (io.input::<f32>(2), io.optional::<f32>(3));
         let (output, scratch) = io.output_and_scratch::<f32, f32>(0);
         let (rounded, scratch) = scratch.split_at_mut(sample);
@@ -287,8 +290,8 @@ impl Convolution for Conv3dKernel {
         let outputs = shape.output_channels;
         Self(Conv::with_filter(shape, |out, k| filter[k * outputs + out], bias, clamp))
     }
-    fn scratch(&self) -> usize {
-        self.0.scratch()
+    fn scratch(shape: ConvShape) -> usize {
+        shape.scratch()
     }
     fn run(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32]) {
         self.0.run(input, output, scratch);

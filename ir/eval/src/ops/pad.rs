@@ -20,7 +20,8 @@ fn placed(cx: &PrepareCx<'_>) -> Result<StridedCopy, PrepareError> {
         let (Ok(before), Ok(after)) = (usize::try_from(pair[0]), usize::try_from(pair[1])) else {
             return Err(cx.invalid(format!("negative padding of axis {axis}")));
         };
-        if axis >= dims.len() || result.get(axis) != Some(&(before + dims[axis] + after)) {
+        let padded = before.checked_add(dims[axis]).and_then(|size| size.checked_add(after));
+        if padded.is_none() || result.get(axis).copied() != padded {
             return Err(cx.invalid("the paddings do not give the result's shape"));
         }
         start += before * strides[axis] as usize;

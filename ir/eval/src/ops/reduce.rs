@@ -275,7 +275,8 @@ fn segments<T: Number>(cx: &PrepareCx<'_>, kind: UnsortedSegmentKind) -> Prepare
         for (&id, row) in ids.iter().zip(x.chunks_exact(inner)) {
             // A negative id drops its row.
             let Ok(id) = usize::try_from(id) else { continue };
-            let Some(out) = y.get_mut(id * inner..).and_then(|y| y.get_mut(..inner)) else {
+            let at = id.checked_mul(inner);
+            let Some(out) = at.and_then(|at| y.get_mut(at..)).and_then(|y| y.get_mut(..inner)) else {
                 return Err(Diagnostic::error("EVL010", format!("segment id {id} is outside {count} segments")));
             };
             for (out, &x) in out.iter_mut().zip(row) {

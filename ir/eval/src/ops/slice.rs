@@ -36,7 +36,8 @@ pub(super) fn strided_slice(op: &StridedSlice, cx: &PrepareCx<'_>) -> Prepared {
     let mut counts = Vec::with_capacity(ranges.len());
     for (range, stride) in ranges.iter().zip(strides) {
         view.start += range.start * stride as usize;
-        view.strides.push(stride * range.step as isize);
+        // The step of a single entry leads nowhere, and may be any number.
+        view.strides.push(if range.count > 1 { stride * range.step as isize } else { 0 });
         counts.push(range.count);
     }
     copy_kernel(0, StridedCopy::gather(width(cx, 0)?, &counts, &view))

@@ -42,65 +42,82 @@ fn lane(block: usize, offset: usize, pad: usize, batched: usize, spatial: usize)
     Lane { batched: first, spatial: start.saturating_sub(pad), count: end.saturating_sub(first) }
 }
 
-/// One copy per block offset between a spatial tensor and its batched form; the batched one is
-/// the target when `to_batch`.
-fn block_copies(cx: &PrepareCx<'_>, spatial: &[usize], batched: &[usize], to_batch: bool) -> Result<Vec<StridedCopy>, PrepareError> {
-    let (block, pads) = (cx.ints(1)?, cx.ints(2)?);
-    let width = width(cx, 0)?;
-    let bad = || cx.invalid("block sizes and paddings do not fit the shapes");
-    let size = |v: i64| usize::try_from(v).map_err(|_| bad());
-    let block: Vec<usize> = block.into_iter().map(size).collect::<Result<_, _>>()?;
-    let pads: Vec<usize> = pads.into_iter().map(size).collect::<Result<_, _>>()?;
-    if block.contains(&0)
-        || pads.len() != 2 * block.len()
-        || spatial.len() != batched.len()
-        || block.len() >= spatial.len()
-        || batched[0] != spatial[0] * block.iter().product::<usize>()
-    {
-        return Err(bad());
-    }
-    let (in_space, in_batch) = (dense_strides(spatial), dense_strides(batched));
-    let mut copies = Vec::new();
-    for number in 0..block.iter().product() {
-        let mut dims = spatial.to_vec();
-        let mut space = View::new(0, in_space.clone());
-        let mut batch = View::new(number * spatial[0] * in_batch[0] as usize, in_batch.clone());
-        let mut rest = number;
-        for axis in (0..block.len()).rev() {
-            let offset = rest % block[axis];
-            rest /= block[axis];
-            let at = axis + 1;
-            let lane = lane(block[axis], offset, pads[2 * axis], batched[at], spatial[at]);
-            dims[at] = lane.count;
-            space.start += lane.spatial * in_space[at] as usize;
-            space.strides[at] *= block[axis] as isize;
-            batch.start += lane.batched * in_batch[at] as usize;
+/// The copies between a spatial tensor and its batched form, one per offset in a block. There may be as many as the batched form has
+/// elements, so they are made one by one.
+struct BlockCopies {
+    width: usize,
+    spatial: Vec<usize>,
+    batched: Vec<usize>,
+    block: Vec<usize>,
+    /// Paddings before each blocked axis.
+    pads: Vec<usize>,
+    /// Whether the batched form is the target.
+    to_batch: bool,
+}
+
+impl BlockCopies {
+    fn new(cx: &PrepareCx<'_>, spatial: &[usize], batched: &[usize], to_batch: bool) -> Result<Self, PrepareError> {
+        let (block, pads) = (cx.ints(1)?, cx.ints(2)?);
+        let bad = || cx.invalid("block sizes and paddings do not fit the shapes");
+        let size = |v: i64| usize::try_from(v).map_err(|_| bad());
+        let block: Vec<usize> = block.into_iter().map(size).collect::<Result<_, _>>()?;
+        let pads: Vec<usize> = pads.into_iter().map(size).collect::<Result<_, _>>()?;
+        if block.contains(&0) || pads.len() != 2 * block.len() || spatial.len() != batched.len() || block.len() >= spatial.len() {
+            return Err(bad());
         }
-        copies.push(if to_batch { StridedCopy::new(width, &dims, &space, &batch) } else { StridedCopy::new(width, &dims, &batch, &space) });
+        if Some(batched[0]) != block.iter().try_fold(spatial[0], |n, &b| n.checked_mul(b)) {
+            return Err(bad());
+        }
+        let pads = pads.iter().step_by(2).copied().collect();
+        Ok(Self { width: width(cx, 0)?, spatial: spatial.to_vec(), batched: batched.to_vec(), block, pads, to_batch })
     }
-    Ok(copies)
+
+    fn run(&self, input: &[u8], output: &mut [u8]) {
+        if input.is_empty() || output.is_empty() {
+            return;
+        }
+        let Self { width, spatial, batched, block, pads, to_batch } = self;
+        let (in_space, in_batch) = (dense_strides(spatial), dense_strides(batched));
+        for number in 0..batched[0] / spatial[0] {
+            let mut dims = spatial.clone();
+            let mut space = View::new(0, in_space.clone());
+            let mut batch = View::new(number * spatial[0] * in_batch[0] as usize, in_batch.clone());
+            let mut rest = number;
+            for axis in (0..block.len()).rev() {
+                let offset = rest % block[axis];
+                rest /= block[axis];
+                let at = axis + 1;
+                let lane = lane(block[axis], offset, pads[axis], batched[at], spatial[at]);
+                dims[at] = lane.count;
+                if lane.count == 0 {
+                    break;
+                }
+                space.start += lane.spatial * in_space[at] as usize;
+                // The step of a single entry leads nowhere, and may be any number.
+                space.strides[at] = if lane.count > 1 { in_space[at] * block[axis] as isize } else { 0 };
+                batch.start += lane.batched * in_batch[at] as usize;
+            }
+            let (from, to) = if *to_batch { (&space, &batch) } else { (&batch, &space) };
+            StridedCopy::new(*width, &dims, from, to).run(input, output);
+        }
+    }
 }
 
 pub(super) fn space_to_batch_nd(_: &SpaceToBatchNd, cx: &PrepareCx<'_>) -> Prepared {
-    let copies = block_copies(cx, cx.shape(0)?, cx.result_shape(0)?, true)?;
+    let copies = BlockCopies::new(cx, cx.shape(0)?, cx.result_shape(0)?, true)?;
     let zero = zero_element(cx.result(0)?, width(cx, 0)?);
     kernel(move |io| {
         let input = io.input(0);
         let output = io.output(0);
         fill(output, &zero);
-        for copy in &copies {
-            copy.run(input, output);
-        }
+        copies.run(input, output);
     })
 }
 
 pub(super) fn batch_to_space_nd(_: &BatchToSpaceNd, cx: &PrepareCx<'_>) -> Prepared {
-    let copies = block_copies(cx, cx.result_shape(0)?, cx.shape(0)?, false)?;
+    let copies = BlockCopies::new(cx, cx.result_shape(0)?, cx.shape(0)?, false)?;
     kernel(move |io| {
         let input = io.input(0);
-        let output = io.output(0);
-        for copy in &copies {
-            copy.run(input, output);
-        }
+        copies.run(input, io.output(0));
     })
 }
