@@ -54,6 +54,7 @@
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::as_conversions))]
 
+mod ahead;
 mod array;
 mod convert;
 mod files;
@@ -66,6 +67,7 @@ mod preprocess;
 mod source;
 mod write;
 
+pub use ahead::Ahead;
 pub use files::{NamedTensor, read_arrays};
 pub use input::{Feed, Input};
 pub use map::{map_file, read_file};

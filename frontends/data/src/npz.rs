@@ -11,6 +11,9 @@ use crate::npy;
 /// Bytes to which compressed arrays of one file may inflate.
 const MOST_INFLATED: u64 = 4 << 30;
 
+/// Most bytes that one byte of deflated data stands for.
+const DEFLATE_RATIO: u64 = 1032;
+
 /// All arrays of an archive with their names, in the order of the archive.
 pub(crate) fn arrays(bytes: &Bytes) -> Result<Vec<(String, Array)>, Diagnostic> {
     let damaged = |what: &dyn std::fmt::Display| Diagnostic::error("DAT006", format!("the .npz is damaged: {what}"));
@@ -61,6 +64,9 @@ fn inflate<R: Read>(entry: &mut zip::read::ZipFile<'_, R>, left: &mut u64) -> Re
     }
     // One byte more than declared, to notice an entry that goes on.
     let rest = total.saturating_sub(u64::try_from(bytes.len()).unwrap_or(u64::MAX)).saturating_add(1);
+    // Room for all of it, as far as deflate can have packed it into what the file has; growing step by step copies everything several times.
+    let room = entry.compressed_size().saturating_mul(DEFLATE_RATIO).min(rest);
+    let _ = usize::try_from(room).map(|room| bytes.try_reserve_exact(room));
     entry.by_ref().take(rest).read_to_end(&mut bytes).map_err(|e| damaged(&e.to_string()))?;
     if u64::try_from(bytes.len()) != Ok(total) {
         return Err(damaged(&format!("an entry of {total} bytes inflates to {}", bytes.len())));

@@ -8,9 +8,10 @@ use std::sync::{Mutex, PoisonError};
 use octet_ir::{Diagnostic, ElementType};
 use octet_plugin::{Column, DataSource, Dataset, SampleStream, Samples, Tensor};
 
+use crate::ahead::Ahead;
 use crate::array::Array;
 use crate::convert::{Misfit, Plan};
-use crate::files::{Content, Found, find};
+use crate::files::{Content, Found};
 use crate::input::{Feed, Input};
 use crate::npy;
 use crate::picture::{Picture, picture_shape};
@@ -34,6 +35,7 @@ pub struct Source {
     preprocess: Vec<Preprocess>,
     feed: Feed,
     sets: BTreeMap<String, Vec<String>>,
+    ahead: Ahead,
     notes: Mutex<Vec<Diagnostic>>,
 }
 
@@ -61,6 +63,13 @@ impl Source {
     #[must_use]
     pub fn set(mut self, name: impl Into<String>, arguments: Vec<String>) -> Self {
         self.sets.insert(name.into(), arguments);
+        self
+    }
+
+    /// Takes what has been opened ahead.
+    #[must_use]
+    pub fn ahead(mut self, ahead: Ahead) -> Self {
+        self.ahead = ahead;
         self
     }
 
@@ -120,7 +129,7 @@ impl Source {
         let mut unbound = Vec::new();
         for argument in arguments {
             let (input, path) = self.argument(argument);
-            for found in find(&path)? {
+            for found in self.ahead.find(&path)? {
                 self.bind(found, input, &mut parts, &mut unbound)?;
             }
         }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
-use octet_data::{Feed, Input, Preprocess, Source, read_arrays, write_npy, write_npz};
+use octet_data::{Ahead, Feed, Input, Preprocess, Source, read_arrays, write_npy, write_npz};
 use octet_ir::{Diagnostic, ElementType};
 use octet_plugin::{DataSource, SampleStream, Tensor};
 
@@ -263,4 +263,24 @@ fn flipped_bits_never_panic() {
             }
         }
     }
+}
+
+#[test]
+fn files_that_are_opened_ahead_are_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, missing) = (folder.path().join("a.npz"), folder.path().join("none.npz"));
+    npz(&path, &[("image", &floats(&[2, 2], &[1.0, 2.0, 3.0, 4.0]))]);
+    let arguments = [format!("image={}", path.display()), missing.display().to_string()];
+    let ahead = Ahead::open(&arguments);
+    let source = || Source::new(one()).ahead(ahead.clone());
+    // Twice: from the thread, then from the disk.
+    for _ in 0..2 {
+        let stream = source().open_files("--data", &arguments[..1]).unwrap();
+        assert_eq!(read(&stream, 0), [1.0, 2.0, 3.0, 4.0]);
+    }
+    assert_eq!(source().open_files("--data", &arguments).unwrap_err().code, "DAT001");
+    // What is wrong with a file is told by whoever asks for it.
+    std::fs::write(&path, b"PK damaged").unwrap();
+    let damaged = Source::new(one()).ahead(Ahead::open(&arguments[..1])).open_files("--data", &arguments[..1]);
+    assert_eq!(damaged.unwrap_err().code, "DAT006");
 }

@@ -151,19 +151,20 @@ fn narrow_signed(value: f64) -> f32 {
 /// Element *i* has the scale `scales[(i / inner) % scales.len()]`.
 pub(super) fn quantize_elements(values: &[f32], quant: &Quantization, shape: &[usize], low: i64, high: i64) -> Vec<i64> {
     let inner = match quant.granularity() {
-        Granularity::PerTensor => usize::MAX,
+        Granularity::PerTensor => values.len().max(1),
         Granularity::PerAxis(axis) => shape.get(axis + 1..).map_or(1, |rest| rest.iter().product::<usize>().max(1)),
         Granularity::Blockwise { block } => block.max(1),
     };
-    let (scales, zero_points) = (quant.scales(), quant.zero_points());
-    let quantize = |(index, value): (usize, &f32)| {
-        let channel = (index / inner) % scales.len();
-        let steps = (value / scales[channel]).round();
-        #[expect(clippy::cast_possible_truncation, reason = "saturates, then clamped")]
-        let steps = steps as i64;
-        steps.saturating_add(zero_points[channel]).clamp(low, high)
-    };
-    values.iter().enumerate().map(quantize).collect()
+    let mut result = Vec::with_capacity(values.len());
+    let channels = quant.scales().iter().zip(quant.zero_points()).cycle();
+    for (row, (scale, zero_point)) in values.chunks(inner).zip(channels) {
+        result.extend(row.iter().map(|value| {
+            #[expect(clippy::cast_possible_truncation, reason = "saturates, then clamped")]
+            let steps = (value / scale).round() as i64;
+            steps.saturating_add(*zero_point).clamp(low, high)
+        }));
+    }
+    result
 }
 
 #[cfg(test)]

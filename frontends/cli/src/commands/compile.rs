@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use octet_data::Ahead;
 use octet_ir::{Attr, Diagnostic, Diagnostics, Module, text};
 use octet_passes::quantize::{Io, Mode, Runtime};
 use octet_passes::{Monitor, PassRecord, PassSpec, Pipeline, Reproducer};
@@ -224,13 +225,16 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
         }
     };
     let report = arguments.report.as_ref().map(Destination::new).transpose()?;
+    // Unpacking data takes as long as loading the model.
+    let calibrates = arguments.quantize.is_some_and(|mode| Mode::from(mode).quantizes_activations());
+    let ahead = if calibrates { Ahead::open(&arguments.data.data) } else { Ahead::default() };
     let read = |path: &PathBuf| super::load(path, &arguments.importing.for_model(path), terminal);
     // A single model gets the choices of import whatever it is, so that what does not fit it is reported.
     let modules: Vec<Module> = match arguments.models.as_slice() {
         [one] => vec![super::load(one, &arguments.importing, terminal)?],
         several => several.iter().map(read).collect::<Result<_, _>>()?,
     };
-    let mut base = Compiler::new().loaded(arguments.plugins.install(terminal)?).runtime(arguments.runtime.into());
+    let mut base = Compiler::new().ahead(ahead).loaded(arguments.plugins.install(terminal)?).runtime(arguments.runtime.into());
     if accelerated {
         base = base.accelerator(accelerator::NAME);
     }

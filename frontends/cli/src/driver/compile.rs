@@ -1,6 +1,6 @@
 //! From a module to a module: which pipeline, with which data.
 
-use octet_data::{Input, Preprocess, Source};
+use octet_data::{Ahead, Input, Preprocess, Source};
 use octet_ir::{Diagnostic, Diagnostics, Graph, Module, Op};
 use octet_passes::quantize::{Io, Mode, Runtime};
 use octet_passes::{Failure, Goal, Monitor, PassRecord, Pipeline, Settings, Silent, default_pipeline};
@@ -26,6 +26,7 @@ pub struct Compiler {
     io: Option<Io>,
     runtime: Runtime,
     data: Vec<String>,
+    ahead: Ahead,
     preprocess: Vec<Preprocess>,
     method: Option<String>,
     accelerator: Option<String>,
@@ -42,6 +43,7 @@ impl Default for Compiler {
             io: None,
             runtime: Runtime::default(),
             data: Vec::new(),
+            ahead: Ahead::default(),
             preprocess: Vec::new(),
             method: None,
             accelerator: None,
@@ -93,6 +95,13 @@ impl Compiler {
     #[must_use]
     pub fn data(mut self, argument: impl Into<String>) -> Self {
         self.data.push(argument.into());
+        self
+    }
+
+    /// Takes data files that are being opened already.
+    #[must_use]
+    pub fn ahead(mut self, ahead: Ahead) -> Self {
+        self.ahead = ahead;
         self
     }
 
@@ -189,7 +198,7 @@ impl Compiler {
 
     /// The source of the data.
     pub fn source(&self, module: &Module) -> Source {
-        let source = Source::new(Input::of(module, module.main_id())).set(DATA_SET, self.data.clone());
+        let source = Source::new(Input::of(module, module.main_id())).set(DATA_SET, self.data.clone()).ahead(self.ahead.clone());
         self.preprocess.iter().cloned().fold(source, Source::preprocess)
     }
 
