@@ -38,7 +38,10 @@ pub fn default_pipeline(goal: &Goal) -> Pipeline {
     if goal.mode.is_some() {
         add("adopt-fake-quant", Vec::new());
     }
-    for name in ["fold", "canonicalize", "fuse", "canonicalize", "cse", "dce"] {
+    // Weights in half precision are quantized anew, but not by the mode that would put them back.
+    let anew = goal.mode.is_some_and(|mode| mode != Mode::Float16);
+    add("fold", anew.then_some(("float16", Attr::Bool(true))).into_iter().collect());
+    for name in ["canonicalize", "fuse", "canonicalize", "cse", "dce"] {
         add(name, Vec::new());
     }
     if let Some(mode) = goal.mode {
@@ -72,7 +75,7 @@ mod tests {
         let pipeline = default_pipeline(&goal);
         assert_eq!(
             pipeline.to_string(),
-            "layout,adopt-fake-quant,fold,canonicalize,fuse,canonicalize,cse,dce,calibrate{data = \"cal.npz\"},\
+            "layout,adopt-fake-quant,fold{float16 = true},canonicalize,fuse,canonicalize,cse,dce,calibrate{data = \"cal.npz\"},\
              quantize{mode = int8-only, io = uint8},canonicalize,cse,dce"
         );
         assert_eq!(pipeline.to_string().parse::<Pipeline>().expect("well formed"), pipeline);

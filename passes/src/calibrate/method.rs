@@ -129,8 +129,8 @@ impl Method for Mse {
         let Some(histogram) = seen.histogram else { return seen.bounds };
         let whole = seen.bounds.with_zero();
         let shrunk = |low: u32, high: u32| Bounds {
-            lo: whole.lo * low as f32 / Self::STEPS as f32,
-            hi: whole.hi * high as f32 / Self::STEPS as f32,
+            lo: whole.lo * (low as f32 / Self::STEPS as f32),
+            hi: whole.hi * (high as f32 / Self::STEPS as f32),
         };
         let mut best = (Self::error(histogram, seen.bounds, whole), Self::STEPS, Self::STEPS);
         // Both ends together first, then each by itself around what was found.

@@ -7,9 +7,6 @@ use octet_eval::float::vector::vectorized;
 use super::floor::MASKED;
 use crate::quantize::Bounds;
 
-/// Bins of a histogram.
-const BINS: usize = 2048;
-
 /// Smallest and largest value so far, and whether one was not finite.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Extremes {
@@ -118,25 +115,39 @@ impl Extremes {
     }
 }
 
-/// Counts of values in equal bins between two extremes.
+/// Counts of values by magnitude: 128 bins for each power of two down to 2^-23 of the largest magnitude, on either side of a bin for zero and what
+/// is smaller still. A bin next to any end that could be chosen is thus no wider than a step of int8, however far out the extremes lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histogram {
     counts: Vec<u64>,
 }
 
+/// Bits of a float below those that number its bin.
+const BELOW: u32 = 23 - 7;
+/// Bins on one side of zero.
+const SIDE: usize = 24 << 7;
+
+/// Number of the first bin's magnitude, less one: magnitudes up to there count as zero.
+fn base(bounds: Bounds) -> usize {
+    magnitude_bin(bounds.magnitude()).saturating_sub(SIDE)
+}
+
+fn magnitude_bin(v: f32) -> usize {
+    usize::try_from(v.abs().to_bits() >> BELOW).unwrap_or(usize::MAX)
+}
+
 impl Histogram {
     pub(super) fn new() -> Self {
-        Self { counts: vec![0; BINS] }
+        Self { counts: vec![0; 2 * SIDE + 1] }
     }
 
     /// Counts values; what lies outside `bounds` counts at its ends.
     pub(super) fn add(&mut self, values: &[f32], bounds: Bounds) {
-        let width = bounds.hi - bounds.lo;
-        let factor = if width > 0.0 && width.is_finite() { BINS as f32 / width } else { 0.0 };
+        let base = base(bounds);
         for &v in values {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; negative and NaN give 0")]
-            let bin = ((v - bounds.lo) * factor) as usize;
-            self.counts[bin.min(BINS - 1)] += 1;
+            let v = if v.is_nan() { 0.0 } else { v.clamp(bounds.lo, bounds.hi) };
+            let from_zero = magnitude_bin(v).saturating_sub(base).min(SIDE);
+            self.counts[if v < 0.0 { SIDE - from_zero } else { SIDE + from_zero }] += 1;
         }
     }
 
@@ -151,33 +162,50 @@ impl Histogram {
 
     /// The middle of each bin that is not empty, with its count, in rising order.
     pub fn bins(&self, bounds: Bounds) -> impl DoubleEndedIterator<Item = (f64, u64)> + '_ {
-        let (lo, step) = (f64::from(bounds.lo), (f64::from(bounds.hi) - f64::from(bounds.lo)) / BINS as f64);
-        let middles = self.counts.iter().enumerate().map(move |(i, &count)| (lo + (i as f64 + 0.5) * step, count));
-        middles.filter(|(_, count)| *count > 0)
+        let base = base(bounds);
+        let all = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        all.map(move |(index, &count)| {
+            let (lower, upper) = edges(index, base, bounds);
+            (if index == SIDE { 0.0 } else { f64::midpoint(lower, upper) }, count)
+        })
     }
 
     /// The lower edge of the bin below which at most `count` values lie.
     pub(super) fn lower_edge(&self, bounds: Bounds, count: u64) -> f64 {
-        self.edge(bounds, count, self.counts.iter()).0
+        let index = beyond(self.counts.iter().enumerate(), count);
+        index.map_or(f64::from(bounds.lo), |index| edges(index, base(bounds), bounds).0)
     }
 
     /// The upper edge of the bin above which at most `count` values lie.
     pub(super) fn upper_edge(&self, bounds: Bounds, count: u64) -> f64 {
-        let (from_above, _) = self.edge(bounds, count, self.counts.iter().rev());
-        f64::from(bounds.hi) - (from_above - f64::from(bounds.lo))
+        let index = beyond(self.counts.iter().enumerate().rev(), count);
+        index.map_or(f64::from(bounds.hi), |index| edges(index, base(bounds), bounds).1)
     }
+}
 
-    fn edge<'a>(&self, bounds: Bounds, count: u64, counts: impl Iterator<Item = &'a u64>) -> (f64, u64) {
-        let (lo, step) = (f64::from(bounds.lo), (f64::from(bounds.hi) - f64::from(bounds.lo)) / BINS as f64);
-        let mut seen = 0;
-        for (index, &here) in counts.enumerate() {
-            if seen + here > count {
-                return (lo + index as f64 * step, seen);
-            }
-            seen += here;
+/// The first bin at which more than `count` values have been seen.
+fn beyond<'a>(bins: impl Iterator<Item = (usize, &'a u64)>, count: u64) -> Option<usize> {
+    let mut seen = 0;
+    for (index, &here) in bins {
+        seen += here;
+        if seen > count {
+            return Some(index);
         }
-        (lo, seen)
     }
+    None
+}
+
+/// Where a bin begins and ends, within the bounds.
+fn edges(index: usize, base: usize, bounds: Bounds) -> (f64, f64) {
+    let magnitude =
+        |bin: usize| f64::from(f32::from_bits(u32::try_from((base + bin) << BELOW).unwrap_or(u32::MAX).min(f32::MAX.to_bits())));
+    let (lower, upper) = match index.cmp(&SIDE) {
+        std::cmp::Ordering::Less => (-magnitude(SIDE - index + 1), -magnitude(SIDE - index)),
+        std::cmp::Ordering::Equal => (-magnitude(1), magnitude(1)),
+        std::cmp::Ordering::Greater => (magnitude(index - SIDE), magnitude(index - SIDE + 1)),
+    };
+    let (lo, hi) = (f64::from(bounds.lo), f64::from(bounds.hi));
+    (lower.clamp(lo, hi), upper.clamp(lo, hi))
 }
 
 #[cfg(test)]
@@ -210,11 +238,28 @@ mod tests {
 
     #[test]
     fn edges_leave_out_no_more_than_asked() {
-        let bounds = Bounds { lo: 0.0, hi: 2048.0 };
+        let bounds = Bounds { lo: 0.5, hi: 2048.0 };
         let mut histogram = Histogram::new();
         histogram.add(&[0.5, 10.5, 11.5, 2000.5, 2048.0], bounds);
-        assert_eq!((histogram.lower_edge(bounds, 0), histogram.upper_edge(bounds, 0)), (0.0, 2048.0));
-        assert_eq!((histogram.lower_edge(bounds, 1), histogram.upper_edge(bounds, 1)), (10.0, 2001.0));
+        assert_eq!((histogram.lower_edge(bounds, 0), histogram.upper_edge(bounds, 0)), (0.5, 2048.0));
+        assert_eq!((histogram.lower_edge(bounds, 1), histogram.upper_edge(bounds, 1)), (10.5, 2008.0));
         assert_eq!(histogram.total(), 5);
+    }
+
+    #[test]
+    fn far_extremes_hide_nothing() {
+        for extreme in [1e3f32, 1e5, 1e6, f32::MAX] {
+            let bounds = Bounds { lo: -extreme, hi: extreme };
+            let mut histogram = Histogram::new();
+            let bulk: Vec<f32> = (-1000..=1000).map(|i| i as f32 / 400.0).collect();
+            histogram.add(&bulk, bounds);
+            histogram.add(&[-extreme, extreme], bounds);
+            let (lo, hi) = (histogram.lower_edge(bounds, 1), histogram.upper_edge(bounds, 1));
+            // 2^-23 of the largest float is far above all of the bulk.
+            let known = extreme < 1e7;
+            assert_eq!((-2.52..=-2.5).contains(&lo) && (2.5..=2.52).contains(&hi), known, "{extreme}: {lo} to {hi}");
+            assert_eq!((histogram.lower_edge(bounds, 0), histogram.upper_edge(bounds, 0)), (f64::from(-extreme), f64::from(extreme)));
+            assert_eq!(histogram.bins(bounds).map(|(_, count)| count).sum::<u64>(), 2003);
+        }
     }
 }

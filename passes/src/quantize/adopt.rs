@@ -173,6 +173,15 @@ fn annotate(
             let copy = patch.constant(constant, annotated, graph.value(source).loc().clone());
             retype_to(&mut patch, graph, result, copy, own);
         }
+        None if read_unquantized(graph, source, quant) => {
+            // Its own range for those, and what training found behind a border of its own.
+            let Op::FakeQuant(_) = graph.op(op_id).op() else { return None };
+            let stored = Type::quantized(ElementType::I8, own.shape.clone(), quant.clone());
+            let loc = graph.value(result).loc().clone();
+            let stored = patch.op1(ops::Quantize {}, &[source], stored, loc.clone());
+            let real = patch.op1(ops::Dequantize {}, &[stored], Type::f32(own.shape.clone()), loc);
+            retype_to(&mut patch, graph, result, real, own);
+        }
         None => {
             patch.set_type(source, annotated);
             retype_to(&mut patch, graph, result, source, own);
@@ -188,6 +197,20 @@ fn annotate(
         }
     }
     Some(patch)
+}
+
+/// Whether something takes the value's numbers that does not quantize them by `quant`.
+fn read_unquantized(graph: &Graph, value: ValueId, quant: &Quantization) -> bool {
+    let by = |op: &Operation| match op.op() {
+        Op::FakeQuant(fake) => fake_quant_params(fake).as_ref() == Some(quant),
+        Op::Quantize(_) => op.results().first().and_then(|r| signed(graph.ty(*r))).as_ref() == Some(quant),
+        Op::ShapeOf(_) | Op::Rank(_) => true,
+        _ => false,
+    };
+    graph.value(value).uses().iter().any(|of| match of {
+        Use::Operand { op, .. } => !by(graph.op(*op)),
+        Use::Output(_) => true,
+    })
 }
 
 /// Whether a value is an input or output of a called graph, or an operand or result of what calls one.

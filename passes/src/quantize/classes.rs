@@ -41,8 +41,10 @@ impl Class {
         }
     }
 
-    /// The set that two make together; `None` when no parameters satisfy both.
-    fn join(&self, other: &Self, width: Width) -> Option<Self> {
+    /// The set that two make together; `None` when no parameters satisfy both. With `forced`, what training found holds whatever the other's
+    /// range is.
+    fn join(&self, other: &Self, width: Width, forced: bool) -> Option<Self> {
+        let fits = |p: Params, bounds: Option<Bounds>| bounds.is_none_or(|b| p.covers(b, width));
         let bounds = match (self.bounds, other.bounds) {
             (Some(a), Some(b)) => Some(a.union(b)),
             (a, b) => a.or(b),
@@ -50,11 +52,11 @@ impl Class {
         let symmetric = self.symmetric || other.symmetric;
         let anchor = match (self.anchor, other.anchor) {
             (Anchor::Range, Anchor::Range) => Anchor::Range,
-            // What training found holds for everything that shares the scale.
-            (Anchor::Trained(p), Anchor::Range) | (Anchor::Range, Anchor::Trained(p)) => Anchor::Trained(p),
-            // What a kernel prescribes holds for others only if they fit into it.
-            (Anchor::Kernel(p), Anchor::Range) if other.bounds.is_none_or(|b| p.covers(b, width)) => Anchor::Kernel(p),
-            (Anchor::Range, Anchor::Kernel(p)) if self.bounds.is_none_or(|b| p.covers(b, width)) => Anchor::Kernel(p),
+            // What training found or a kernel prescribes holds for others only if they fit into it.
+            (Anchor::Trained(p), Anchor::Range) if forced || fits(p, other.bounds) => Anchor::Trained(p),
+            (Anchor::Range, Anchor::Trained(p)) if forced || fits(p, self.bounds) => Anchor::Trained(p),
+            (Anchor::Kernel(p), Anchor::Range) if fits(p, other.bounds) => Anchor::Kernel(p),
+            (Anchor::Range, Anchor::Kernel(p)) if fits(p, self.bounds) => Anchor::Kernel(p),
             (Anchor::Kernel(p) | Anchor::Trained(p), Anchor::Kernel(q)) | (Anchor::Kernel(q), Anchor::Trained(p)) if p == q => {
                 Anchor::Kernel(q)
             }
@@ -123,12 +125,23 @@ impl Classes {
     }
 
     /// Puts two values into one set. Answers false, and changes nothing, when no parameters satisfy both.
+    #[must_use]
     pub(super) fn unite(&mut self, a: usize, b: usize) -> bool {
+        self.join(a, b, false)
+    }
+
+    /// [`unite`](Self::unite), where what training found for one of them holds for the other too, whose values come from it or go into it alone.
+    #[must_use]
+    pub(super) fn unite_trained(&mut self, a: usize, b: usize) -> bool {
+        self.join(a, b, true)
+    }
+
+    fn join(&mut self, a: usize, b: usize, forced: bool) -> bool {
         let (a, b) = (self.find(a), self.find(b));
         if a == b {
             return true;
         }
-        let Some(joined) = self.class[a].join(&self.class[b], self.width) else { return false };
+        let Some(joined) = self.class[a].join(&self.class[b], self.width, forced) else { return false };
         // The older value represents the set, so that the outcome does not depend on the order of unions.
         let (keep, drop) = (a.min(b), a.max(b));
         self.parent[drop] = keep;
@@ -136,16 +149,11 @@ impl Classes {
         true
     }
 
-    /// Widens a free set to hold a range. A prescribed set stays as it is and answers whether it holds the range already.
-    pub(super) fn absorb(&mut self, node: usize, bounds: Bounds) -> bool {
-        let width = self.width;
+    /// Widens a free set to hold a range. A prescribed set stays as it is.
+    pub(super) fn absorb(&mut self, node: usize, bounds: Bounds) {
         let class = self.class_mut(node);
-        match class.anchor {
-            Anchor::Range => {
-                class.bounds = Some(class.bounds.map_or(bounds, |own| own.union(bounds)));
-                true
-            }
-            Anchor::Trained(params) | Anchor::Kernel(params) => params.covers(bounds, width),
+        if class.anchor == Anchor::Range {
+            class.bounds = Some(class.bounds.map_or(bounds, |own| own.union(bounds)));
         }
     }
 }
@@ -186,7 +194,8 @@ mod tests {
         let a = classes.add(Class { anchor: Anchor::Trained(p), ..free(0.0, 1.0) });
         let b = classes.add(free(-1e6, 1e6));
         let c = classes.add(Class { anchor: Anchor::Trained(q), ..free(0.0, 1.0) });
-        assert!(classes.unite(a, b));
+        assert!(!classes.unite(a, b), "nothing is clipped that training did not clip");
+        assert!(classes.unite_trained(a, b));
         assert!(!classes.unite(b, c));
         assert_eq!(classes.params(b), Some(p));
         classes.class_mut(c).symmetric = true;

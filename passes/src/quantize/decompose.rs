@@ -4,20 +4,26 @@
 //! Each decomposition is exact on reals (to the rounding of `f32`). What it costs in integers is the rounding of its intermediates, stated
 //! with each; their ranges follow from the operand's by interval arithmetic, so that no calibration run is needed.
 
-use octet_ir::ops::{Activation, Binary, BinaryKind, DepthToSpace, Reshape, SpaceToDepth, Transpose, Unary, UnaryKind};
+use octet_ir::ops::{Activation, Binary, BinaryKind, Conv2d, DepthToSpace, Reshape, SpaceToDepth, Transpose, Unary, UnaryKind};
 use octet_ir::{
     Constant, Diagnostic, Diagnostics, ElementType, Graph, GraphId, Loc, Module, Op, OpId, Operation, Patch, Range, Shape, Type, ValueId,
 };
 
+use super::options::Runtime;
 use super::params::{Bounds, Width};
 use super::rules::{Special, rule};
 
 /// Decomposes every operation whose rule asks for it. Answers how many; `may` is asked before each.
-pub(super) fn decompose(module: &mut Module, width: Width, may: &mut dyn FnMut(&str) -> bool) -> Result<usize, Diagnostics> {
+pub(super) fn decompose(
+    module: &mut Module,
+    width: Width,
+    runtime: Runtime,
+    may: &mut dyn FnMut(&str) -> bool,
+) -> Result<usize, Diagnostics> {
     let mut count = 0;
     for id in module.graph_ids() {
         for op_id in module.graph(id).op_ids() {
-            let Some(patch) = plan(module, id, op_id, width) else { continue };
+            let Some(patch) = plan(module, id, op_id, width, runtime) else { continue };
             if !may(module.graph(id).op(op_id).op().mnemonic()) {
                 return Ok(count);
             }
@@ -28,12 +34,14 @@ pub(super) fn decompose(module: &mut Module, width: Width, may: &mut dyn FnMut(&
     Ok(count)
 }
 
-fn plan(module: &Module, id: GraphId, op_id: OpId, width: Width) -> Option<Patch> {
+fn plan(module: &Module, id: GraphId, op_id: OpId, width: Width, runtime: Runtime) -> Option<Patch> {
     let graph = module.graph(id);
     let op = graph.get_op(op_id)?;
     let &[result] = op.results() else { return None };
     let by_constant = is_division_by_constant(module, graph, op);
-    if (rule(op.op(), width).special != Special::Decompose && !by_constant) || graph.ty(result).elem != ElementType::F32 {
+    // LiteRT's CONV_2D takes no model without a bias, TFLite Micro's does.
+    let bare = runtime != Runtime::Tflm && matches!(op.op(), Op::Conv2d(_)) && op.operand(2).is_none();
+    if (rule(op.op(), width).special != Special::Decompose && !by_constant && !bare) || graph.ty(result).elem != ElementType::F32 {
         return None;
     }
     let mut build = Build { module, graph, patch: Patch::before(graph, op_id), result };
@@ -41,6 +49,7 @@ fn plan(module: &Module, id: GraphId, op_id: OpId, width: Width) -> Option<Patch
         Op::Unary(unary) => build.unary(unary.kind, op)?,
         Op::Binary(binary) if binary.kind == BinaryKind::SquaredDifference => build.squared_difference(op)?,
         Op::Binary(binary) if by_constant => build.multiply_by_inverse(op, binary.activation)?,
+        Op::Conv2d(conv) if bare => build.with_bias(conv, op)?,
         Op::Prelu(_) => build.prelu(op)?,
         Op::SpaceToDepth(space) => build.space_to_depth(space, op)?,
         Op::DepthToSpace(space) => build.depth_to_space(space, op)?,
@@ -101,6 +110,15 @@ impl Build<'_> {
             self.patch.set_range(value, Some(Range::new(lo, hi)));
         }
         value
+    }
+
+    /// The convolution with a bias of zeros.
+    fn with_bias(&mut self, conv: &Conv2d, op: &Operation) -> Option<ValueId> {
+        let (input, filter) = (op.operand(0)?, op.operand(1)?);
+        let channels = *self.graph.ty(filter).shape.dims().first()?;
+        let loc = self.loc();
+        let zeros = self.patch.constant(Constant::from_f32(&vec![0.0; channels]), Type::f32([channels]), loc);
+        Some(self.last(conv.clone(), &[input, filter, zeros]))
     }
 
     /// The last operation of a decomposition: it carries the result's type, names and range.

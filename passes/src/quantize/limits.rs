@@ -24,7 +24,7 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    fn least(of: Slot, least: f64) -> Self {
+    pub(super) fn least(of: Slot, least: f64) -> Self {
         // Some kernels compare in single precision, and some take no equality.
         Self { of, least: least * (1.0 + f64::from(f32::EPSILON) * 4.0), below: f64::INFINITY }
     }

@@ -238,6 +238,17 @@ impl Rewrite<'_> {
         self.operand_params(op_id, op, index).map(|p| p.scale)
     }
 
+    /// Raises scales of a filter until the bias fits, and notes it.
+    pub(super) fn make_room_for_bias(&mut self, op: &Operation, scales: &mut [f32], bias: &[f32], input_scale: f32) {
+        let raised = weights::make_room_for_bias(scales, bias, input_scale, self.width());
+        if raised > 0 {
+            let bits = if self.width() == Width::I8 { 32 } else { 64 };
+            let message = format!("{raised} channels have filters coarser than their range asks for, so that the int{bits} bias fits");
+            let place = self.at(op.results()[0]);
+            self.report.notes.push(Diagnostic::note("QNT020", message).at(place));
+        }
+    }
+
     /// Quantizes a filter; answers its quantization.
     fn set_filter(&mut self, op_id: OpId, op: &Operation, index: usize, value: ValueId, axis: usize) -> Option<Arc<Quantization>> {
         let Some(values) = self.dense_constant(value) else {
@@ -251,15 +262,10 @@ impl Rewrite<'_> {
         let is_free = trained.is_none();
         let mut scales = trained.unwrap_or_else(|| weights::filter_scales(&values, ty.shape.dims(), Some(axis)));
         for (bias_index, bias) in real_operands(self.graph, op) {
-            if let (Role::Bias { input, .. }, Width::I8) = (rule.role(bias_index), self.width())
+            if let Role::Bias { input, .. } = rule.role(bias_index)
                 && let (Some(bias), Some(scale)) = (self.dense_constant(bias), self.operand_scale(op_id, op, input))
             {
-                let raised = weights::make_room_for_bias(&mut scales, &bias, scale);
-                if raised > 0 {
-                    let message = format!("{raised} channels have filters coarser than their range asks for, so that the int32 bias fits");
-                    let place = self.at(op.results()[0]);
-                    self.report.notes.push(Diagnostic::note("QNT020", message).at(place));
-                }
+                self.make_room_for_bias(op, &mut scales, &bias, scale);
             }
         }
         if is_free && matches!(op.op(), Op::FullyConnected(_)) {

@@ -9,6 +9,7 @@
 mod adopt;
 mod choose;
 mod classes;
+mod contract;
 mod decompose;
 mod docs;
 mod hybrid;
@@ -23,7 +24,7 @@ mod solve;
 mod weight_only;
 mod weights;
 
-use octet_ir::{Diagnostic, Diagnostics, Module, SourceLocation};
+use octet_ir::{Diagnostic, Diagnostics, Module};
 use octet_plugin::{Options, Pass, PassContext};
 
 pub use docs::docs;
@@ -65,7 +66,7 @@ impl Pass for Quantize {
 /// Quantizes a module. `may` is asked before each patch.
 ///
 /// # Errors
-/// In `int8-only`, one `QNT003` for every operation that cannot be integer, with its tensor and the reason. `QNT005` for inputs and outputs
+/// In `int8-only`, one `QNT003` for every operation that cannot be int8, with its tensor and the reason. `QNT005` for inputs and outputs
 /// that cannot have the type asked for.
 pub fn quantize(module: &mut Module, options: &QuantizeOptions, may: &mut dyn FnMut(&str) -> bool) -> Result<Report, Diagnostics> {
     options.check()?;
@@ -86,14 +87,14 @@ pub fn quantize(module: &mut Module, options: &QuantizeOptions, may: &mut dyn Fn
 }
 
 fn integer(module: &mut Module, options: &QuantizeOptions, width: Width, may: &mut dyn FnMut(&str) -> bool) -> Result<Report, Diagnostics> {
-    decompose::decompose(module, width, may)?;
+    decompose::decompose(module, width, options.runtime, may)?;
     // Ids and the distance between operations start afresh: the rewrite inserts many.
     module.compact();
     let goal = Goal { width, runtime: options.runtime, integer_io: options.io() != Io::Float32, strict: options.mode == Mode::Int8Only };
     let solution = Solution::new(module, goal);
     let mut report = Report::of(module, &solution, options.mode);
     if options.mode == Mode::Int8Only {
-        contract(&report)?;
+        contract::refused(&report)?;
     }
     for op in report.ops.iter().filter(|o| o.status == Status::Float) {
         let reason = op.reason.clone().unwrap_or_default();
@@ -104,48 +105,10 @@ fn integer(module: &mut Module, options: &QuantizeOptions, width: Width, may: &m
         return Ok(report);
     }
     materialise(module, &solution, options.io(), &mut report)?;
+    contract::interface(module, options)?;
     if options.mode == Mode::Int8Only {
-        no_floats(module)?;
+        contract::only_int8(module)?;
     }
+    report.notes.extend(contract::quantized_before(module, &report));
     Ok(report)
-}
-
-/// The contract, checked on what came out: no operation reads or writes a float.
-fn no_floats(module: &Module) -> Result<(), Diagnostics> {
-    let mut found = Vec::new();
-    for (_, graph) in module.graphs() {
-        for (index, (_, op)) in graph.ops().enumerate() {
-            let float = op.operands().iter().flatten().chain(op.results()).copied().find(|&v| graph.ty(v).elem.is_float());
-            if let Some(value) = float {
-                let (name, tensor) = (op.op().mnemonic(), graph.value_name(value));
-                let location = SourceLocation {
-                    graph: Some(graph.name().to_owned()),
-                    op: Some((index, name.to_owned())),
-                    tensor: Some(tensor.clone()),
-                    ..SourceLocation::default()
-                };
-                let message = format!(
-                    "{} cannot be integer: tensor '{tensor}' is left in {}, it has no range",
-                    name.to_uppercase(),
-                    graph.ty(value).elem
-                );
-                found.push(Diagnostic::error("QNT003", message).at(location).with_help("mode int8 keeps such operations in float"));
-            }
-        }
-    }
-    if found.is_empty() { Ok(()) } else { Err(Diagnostics(found)) }
-}
-
-/// `int8-only` is a promise: integers throughout, or one error for everything that is in the way.
-fn contract(report: &Report) -> Result<(), Diagnostics> {
-    let broken: Vec<Diagnostic> = report
-        .float_ops()
-        .map(|op| {
-            let reason = op.reason.clone().unwrap_or_default();
-            Diagnostic::error("QNT003", format!("{} cannot be integer: {reason}", op.name))
-                .at(op.location())
-                .with_help("mode int8 keeps such operations in float")
-        })
-        .collect();
-    if broken.is_empty() { Ok(()) } else { Err(Diagnostics(broken)) }
 }

@@ -107,23 +107,25 @@ fn quantize_svdf(rewrite: &mut Rewrite<'_>, op_id: OpId, op: &Operation, input: 
     let (Some(feature), Some(time), Some(state)) = (op.operand(svdf::FEATURE), op.operand(svdf::TIME), op.operand(svdf::STATE)) else {
         return;
     };
-    set_weights(rewrite, op_id, svdf::FEATURE, feature);
+    set_weights(rewrite, op_id, op, svdf::FEATURE, feature, (&[], input.scale));
     let state_scale = symmetric_scale(state_magnitude(rewrite, feature, state, input), 32767.0);
     let state_type = Type::quantized(ElementType::I16, rewrite.graph.ty(state).shape.clone(), Quantization::new(state_scale, 0));
     rewrite.patch.set_type(state, state_type);
     rewrite.patch.set_range(state, None);
 
     let values = rewrite.dense_constant(time).unwrap_or_default();
-    let time_scale = symmetric_scale(values.iter().fold(0.0, |m: f32, v| m.max(v.abs())), TIME_LIMIT);
-    let quant = Quantization::new(time_scale, 0);
+    let mut time_scale = [symmetric_scale(values.iter().fold(0.0, |m: f32, v| m.max(v.abs())), TIME_LIMIT)];
+    let bias = op.operand(svdf::BIAS).and_then(|bias| rewrite.dense_constant(bias));
+    rewrite.make_room_for_bias(op, &mut time_scale, bias.as_deref().unwrap_or_default(), state_scale);
+    let quant = Quantization::new(time_scale[0], 0);
     let shape = rewrite.graph.ty(time).shape.clone();
     let q = quantize_elements(&values, &quant, shape.dims(), -511, 511);
     let ty = Type::quantized(ElementType::I16, shape, quant.clone());
     let made = rewrite.constant(time, weights::pack(&q, ElementType::I16), ty);
     rewrite.patch.set_operand(op_id, svdf::TIME, Some(made));
 
-    let (source, values) = match op.operand(svdf::BIAS) {
-        Some(bias) => (bias, rewrite.dense_constant(bias).unwrap_or_default()),
+    let (source, values) = match op.operand(svdf::BIAS).zip(bias) {
+        Some(known) => known,
         // TFLite Micro reads a bias in any case.
         None => (time, vec![0.0; op.results().first().and_then(|&r| rewrite.graph.ty(r).shape.dims().last().copied()).unwrap_or(1)]),
     };
@@ -154,7 +156,9 @@ fn quantize_lstm(
     let mut input_scales = Vec::new();
     for index in lstm::INPUT_WEIGHTS.chain(lstm::RECURRENT_WEIGHTS) {
         if let Some(value) = op.operand(index) {
-            let quant = set_weights(rewrite, op_id, index, value);
+            let bias = lstm::INPUT_WEIGHTS.clone().zip(lstm::BIASES).find(|(weights, _)| *weights == index);
+            let bias = bias.and_then(|(_, bias)| rewrite.dense_constant(op.operand(bias)?)).unwrap_or_default();
+            let quant = set_weights(rewrite, op_id, op, index, value, (&bias, input.scale));
             if lstm::INPUT_WEIGHTS.contains(&index) {
                 input_scales.push(quant);
             }
@@ -212,10 +216,19 @@ fn cell_scale(graph: &Graph, op: &Operation, lstm_op: &UnidirectionalSequenceLst
 }
 
 /// One scale for the whole tensor; answers its quantization.
-fn set_weights(rewrite: &mut Rewrite<'_>, op_id: OpId, index: usize, value: ValueId) -> Quantization {
+fn set_weights(
+    rewrite: &mut Rewrite<'_>,
+    op_id: OpId,
+    op: &Operation,
+    index: usize,
+    value: ValueId,
+    (bias, input_scale): (&[f32], f32),
+) -> Quantization {
     let values = rewrite.dense_constant(value).unwrap_or_default();
     let ty = rewrite.graph.ty(value).clone();
-    let quant = Quantization::new(weights::filter_scales(&values, ty.shape.dims(), None)[0], 0);
+    let mut scales = weights::filter_scales(&values, ty.shape.dims(), None);
+    rewrite.make_room_for_bias(op, &mut scales, bias, input_scale);
+    let quant = Quantization::new(scales[0], 0);
     let (constant, ty): (Constant, Type) = weights::filter(&values, &ty, quant.clone());
     let made = rewrite.constant(value, constant, ty);
     rewrite.patch.set_operand(op_id, index, Some(made));

@@ -15,6 +15,7 @@ use super::classes::{Anchor, Class, Classes};
 use super::limits::{Limit, Slot, limits};
 use super::params::{Bounds, Params, Width};
 use super::rules::{Outcome, Role, Rule, Special, rule};
+use super::weights::least_filter_scale;
 
 /// The answer.
 #[derive(Debug)]
@@ -195,6 +196,12 @@ impl Solution {
         let rule = rule(op.op(), self.goal.width);
         self.widen_addends(id, graph, op);
         let pivot = self.unite_results(id, op, &rule);
+        // Whether what the results hold was trained as such, before they meet anything else.
+        let trained = op.results().iter().any(|&r| graph.ty(r).quant.is_some());
+        let shared: Vec<(usize, ValueId)> = real_operands(graph, op).filter(|(index, _)| rule.role(*index) == Role::Shared).collect();
+        if let Some(pivot) = pivot.filter(|_| !trained && shared.len() > 1) {
+            self.meet(module, id, graph, &shared, pivot);
+        }
         for (index, value) in real_operands(graph, op) {
             let constant = constant_bounds(module, graph, value);
             match (rule.role(index), constant, pivot) {
@@ -213,9 +220,41 @@ impl Solution {
         let Some(pivot) = pivot else { return };
         for (index, value) in real_operands(graph, op) {
             let (Role::Shared, Some(node)) = (rule.role(index), self.node(id, value)) else { continue };
-            if !self.classes.unite(pivot, node) {
+            // A result that training clipped clips what it is made of, unless that is read elsewhere; what only moves stays within what it is made of.
+            let forced = if trained { graph.value(value).uses().len() == 1 } else { shared.len() == 1 };
+            let united = if forced { self.classes.unite_trained(pivot, node) } else { self.classes.unite(pivot, node) };
+            if !united {
                 self.requantize_operand(id, graph, op_id, index, value, pivot);
             }
+        }
+    }
+
+    /// Where several operands meet in one scale and training found some of theirs: a trained one that holds all of them is kept, else the set takes
+    /// the union of their ranges and trained operands are requantized.
+    fn meet(&mut self, module: &Module, id: GraphId, graph: &Graph, shared: &[(usize, ValueId)], pivot: usize) {
+        if self.classes.class(pivot).anchor != Anchor::Range {
+            return;
+        }
+        let width = self.goal.width;
+        let mut found = Vec::new();
+        for &(_, value) in shared {
+            let class = match self.node(id, value) {
+                Some(node) => *self.classes.class(node),
+                None => Class::free(constant_bounds(module, graph, value)),
+            };
+            match class.anchor {
+                Anchor::Trained(p) => found.push((Some(p), Some(p.bounds(width)))),
+                Anchor::Kernel(p) => found.push((None, Some(p.bounds(width)))),
+                Anchor::Range => found.push((None, class.bounds)),
+            }
+        }
+        if found.iter().all(|(trained, _)| trained.is_none()) {
+            return;
+        }
+        let holds = |p: &Params| found.iter().all(|(_, bounds)| bounds.is_none_or(|b| p.covers(b, width)));
+        match found.iter().filter_map(|(trained, _)| *trained).find(holds) {
+            Some(params) => self.classes.class_mut(pivot).anchor = Anchor::Trained(params),
+            None => found.iter().filter_map(|(_, bounds)| *bounds).for_each(|bounds| self.classes.absorb(pivot, bounds)),
         }
     }
 
@@ -226,7 +265,7 @@ impl Solution {
         while std::mem::take(&mut raised) {
             for (id, graph) in module.graphs() {
                 for (op_id, op) in self.integer_ops(id, graph) {
-                    for (limit, node, _) in self.limits(id, graph, op_id, op) {
+                    for (limit, node, _) in self.limits(module, id, graph, op_id, op) {
                         let too_fine = self.classes.params(node).is_some_and(|p| limit.is_too_fine(p.scale));
                         let free = self.classes.class(node).anchor == Anchor::Range;
                         if let Some(bounds) = limit.raised(width).filter(|_| too_fine && free) {
@@ -240,7 +279,7 @@ impl Solution {
     }
 
     /// What the kernel of an operation asks of its tensors' scales, with their sets.
-    fn limits(&self, id: GraphId, graph: &Graph, op_id: OpId, op: &Operation) -> Vec<(Limit, usize, ValueId)> {
+    fn limits(&self, module: &Module, id: GraphId, graph: &Graph, op_id: OpId, op: &Operation) -> Vec<(Limit, usize, ValueId)> {
         let operand = |(index, value)| {
             let node = self.slots.get(&(id, op_id, index)).copied().or_else(|| self.node(id, value))?;
             Some((index, value, node))
@@ -252,12 +291,27 @@ impl Solution {
             Slot::Operand(at) => operands.iter().find(|(index, ..)| *index == at).map(|&(_, value, node)| (limit, node, value)),
             Slot::Result => op.results().first().and_then(|&r| Some((limit, self.node(id, r)?, r))),
         };
-        limits(op.op(), self.goal.width, &scales).into_iter().filter_map(placed).collect()
+        let mut limits = limits(op.op(), self.goal.width, &scales);
+        limits.extend(self.room_for_bias(module, graph, op, &scales));
+        limits.into_iter().filter_map(placed).collect()
+    }
+
+    /// What a constant bias asks of the scale of a filter that is computed at run time: the product with the input's is the bias's own.
+    fn room_for_bias(&self, module: &Module, graph: &Graph, op: &Operation, scales: &[(usize, f32)]) -> Option<Limit> {
+        let rule = rule(op.op(), self.goal.width);
+        let (filter, _) = real_operands(graph, op)
+            .find(|(index, value)| matches!(rule.role(*index), Role::Weight { .. }) && module.constant_of(graph, *value).is_none())?;
+        let (input, bias) = real_operands(graph, op).find_map(|(index, value)| match rule.role(index) {
+            Role::Bias { input, .. } => Some((input, module.constant_of(graph, value)?.to_f32())),
+            _ => None,
+        })?;
+        let (_, scale) = scales.iter().find(|(index, _)| *index == input)?;
+        Some(Limit::least(Slot::Operand(filter), least_filter_scale(&bias, *scale, self.goal.width)))
     }
 
     /// Why a kernel would refuse the scales of an operation's tensors.
-    fn out_of_limits(&self, id: GraphId, graph: &Graph, op_id: OpId, op: &Operation) -> Option<String> {
-        self.limits(id, graph, op_id, op)
+    fn out_of_limits(&self, module: &Module, id: GraphId, graph: &Graph, op_id: OpId, op: &Operation) -> Option<String> {
+        self.limits(module, id, graph, op_id, op)
             .into_iter()
             .find_map(|(limit, node, value)| limit.refuse(op.op(), &graph.value_name(value), self.classes.params(node)?.scale))
     }
@@ -280,7 +334,7 @@ impl Solution {
                 // Two parts of one tensor were trained apart: the first one's scale holds for both.
                 Some(first) => {
                     self.classes.class_mut(node).anchor = Anchor::Range;
-                    self.classes.unite(first, node);
+                    let _ = self.classes.unite_trained(first, node);
                 }
             }
         }
@@ -359,7 +413,7 @@ impl Solution {
         for (id, graph) in module.graphs() {
             for (op_id, op) in self.integer_ops(id, graph) {
                 let missing = self.missing(id, graph, op_id, op).map(|value| no_range(graph, value));
-                if let Some(why) = missing.or_else(|| self.out_of_limits(id, graph, op_id, op)) {
+                if let Some(why) = missing.or_else(|| self.out_of_limits(module, id, graph, op_id, op)) {
                     given_up.push((id, op_id, why));
                 }
             }
@@ -440,7 +494,7 @@ pub(super) fn real_operands<'g>(graph: &'g Graph, op: &'g Operation) -> impl Ite
 }
 
 /// Graphs that are called from outside: the main one and those of signatures, unless an operation calls them too.
-fn entry_graphs(module: &Module) -> BTreeSet<GraphId> {
+pub(super) fn entry_graphs(module: &Module) -> BTreeSet<GraphId> {
     let called: BTreeSet<usize> = module.graphs().flat_map(|(_, g)| g.ops().flat_map(|(_, o)| o.op().graphs())).collect();
     let named = module.signatures.iter().map(|s| s.graph).chain([GraphId::MAIN]);
     named.filter(|g| !called.contains(&g.index())).collect()

@@ -153,13 +153,13 @@ struct PlannedWeight {
     scales: Vec<f32>,
 }
 
-/// Scales for an operation's weights, or why they are better left alone.
 /// Whether a BATCH_MATMUL has several axes of batches. LiteRT's kernel of quantized weights then takes the scales of the first batches for all.
 fn has_batches_of_batches(graph: &Graph, op: &Operation) -> bool {
     let axes = |dims: &[usize]| dims.iter().rev().skip(2).filter(|d| **d != 1).count();
     matches!(op.op(), Op::BatchMatmul(_)) && op.results().iter().any(|r| axes(graph.ty(*r).shape.dims()) > 1)
 }
 
+/// Scales for an operation's weights, or why they are better left alone.
 fn plan_weights(
     module: &Module,
     graph: &Graph,

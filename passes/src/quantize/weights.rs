@@ -4,8 +4,20 @@ use octet_ir::{Constant, ElementType, Granularity, Quantization, Type};
 
 use super::params::{Params, Width, quantize_elements, symmetric_scale};
 
-/// Largest magnitude of an int32 bias: half the range, so that the accumulator has room.
-const BIAS_LIMIT: f64 = (i32::MAX / 2) as f64;
+/// Largest magnitude of a bias: half of int32, so that the accumulator has room; beside int16 activations int64 accumulators are rescaled
+/// through 48 bits at most.
+pub(super) fn bias_limit(width: Width) -> f64 {
+    match width {
+        Width::I8 => f64::from(i32::MAX / 2),
+        Width::I16 => f64::from(1u32 << 30) * 512.0,
+    }
+}
+
+/// The coarsest scale that the largest of these biases asks of a filter whose input has `input_scale`; see [`make_room_for_bias`].
+pub(super) fn least_filter_scale(bias: &[f32], input_scale: f32, width: Width) -> f64 {
+    let largest = bias.iter().fold(0.0, |m: f32, b| m.max(b.abs()));
+    f64::from(largest) / (bias_limit(width) * f64::from(input_scale))
+}
 
 /// Scales of a filter whose elements are `values`: largest magnitude per index of `axis` at 127, or the largest of all.
 pub(super) fn filter_scales(values: &[f32], shape: &[usize], axis: Option<usize>) -> Vec<f32> {
@@ -42,14 +54,14 @@ fn magnitudes(values: &[f32], shape: &[usize], axis: usize) -> Vec<f32> {
     result
 }
 
-/// Raises scales of a filter until the int32 bias fits: the scale of the bias is the product of both, and |q| stays below 2^30.
-/// Answers how many channels it raised.
-pub(super) fn make_room_for_bias(scales: &mut [f32], bias: &[f32], input_scale: f32) -> usize {
+/// Raises scales of a filter until the bias fits: its scale is the product of the filter's and the input's, and it stays within
+/// [`bias_limit`]. Answers how many channels it raised.
+pub(super) fn make_room_for_bias(scales: &mut [f32], bias: &[f32], input_scale: f32, width: Width) -> usize {
     let mut raised = 0;
-    let shared = scales.len() == 1;
-    for (index, &b) in bias.iter().enumerate() {
-        let scale = &mut scales[if shared { 0 } else { index.min(bias.len() - 1) }];
-        let needed = f64::from(b.abs()) / (BIAS_LIMIT * f64::from(input_scale));
+    let last = scales.len() - 1;
+    for (index, b) in bias.iter().enumerate() {
+        let scale = &mut scales[index.min(last)];
+        let needed = least_filter_scale(&[*b], input_scale, width);
         if f64::from(*scale) < needed {
             #[expect(clippy::cast_possible_truncation, reason = "rounded up to single precision")]
             let up = (needed as f32).next_up();
@@ -74,15 +86,15 @@ pub(super) fn filter(values: &[f32], ty: &Type, quant: Quantization) -> (Constan
     (pack(&q, ElementType::I8), Type::quantized(ElementType::I8, ty.shape.clone(), quant))
 }
 
-/// A bias whose scale is `input_scale` times the filter's scales: int32, or int64 beside int16 activations.
+/// A bias whose scale is `input_scale` times the filter's scales: int32, or int64 beside int16 activations. The scales have room for it:
+/// [`make_room_for_bias`] and the solver's limits see to that.
 pub(super) fn bias(values: &[f32], input_scale: f32, filter: &Quantization, width: Width) -> (Constant, Type) {
     let filter_scales = filter.scales();
-    let shared = filter_scales.len() == 1;
-    let scale_of = |index: usize| filter_scales[if shared { 0 } else { index.min(filter_scales.len() - 1) }];
-    let (elem, limit) = match width {
-        Width::I8 => (ElementType::I32, BIAS_LIMIT),
-        // int64 accumulators are rescaled through 48 bits at most.
-        Width::I16 => (ElementType::I64, f64::from(1u32 << 30) * 512.0),
+    let scale_of = |index: usize| filter_scales[index.min(filter_scales.len() - 1)];
+    let limit = bias_limit(width);
+    let elem = match width {
+        Width::I8 => ElementType::I32,
+        Width::I16 => ElementType::I64,
     };
     let quantize = |(index, &b): (usize, &f32)| {
         let step = f64::from(input_scale) * f64::from(scale_of(index));
@@ -151,7 +163,7 @@ mod tests {
     #[test]
     fn a_large_bias_raises_its_channel() {
         let mut scales = vec![1e-9, 1e-3];
-        assert_eq!(make_room_for_bias(&mut scales, &[10.0, 10.0], 0.01), 1);
+        assert_eq!(make_room_for_bias(&mut scales, &[10.0, 10.0], 0.01, Width::I8), 1);
         let (constant, _) = bias(&[10.0, 10.0], 0.01, &symmetric(scales.clone(), 0), Width::I8);
         let q = constant.to_i32();
         assert!(q[0] > 1 << 29 && q[0] <= i32::MAX / 2, "{q:?}");

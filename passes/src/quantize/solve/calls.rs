@@ -50,7 +50,7 @@ impl Solution {
     fn tie_nodes(&mut self, a: usize, b: usize) {
         if !self.classes.unite(a, b) {
             self.classes.class_mut(b).anchor = Anchor::Range;
-            self.classes.unite(a, b);
+            let _ = self.classes.unite_trained(a, b);
         }
     }
 
