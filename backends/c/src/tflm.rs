@@ -123,7 +123,8 @@ fn arena_size(micro: &Micro, upper: &str, tensors: usize) -> String {
     let Some([arm, other, host, package]) = micro.arenas else {
         let size = tensors + persistent(&micro.module);
         return format!(
-            "/* Tensors and a bound of what TFLite Micro keeps besides: not all of these operations say what they need. */\n#define {upper}_ARENA_SIZE {size}\n\n"
+            "/* Tensors and a bound of what TFLite Micro keeps besides: not all of these operations say what they need. */\n\
+             #define {upper}_ARENA_SIZE {size}\n\n"
         );
     };
     format!(
