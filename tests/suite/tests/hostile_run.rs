@@ -134,7 +134,8 @@ fn small_graphs_that_ask_for_much_are_refused() {
         ),
         (
             "products of a transposed convolution",
-            "graph @m(%0: 1x64x64x1 f32, %3: 1x64x64x1 f32) {\n %1 = const [1, 64, 64, 1] : 4 i32\n %2 = transpose_conv(%1, %3, %0) {stride = [1, 1]} : 1x64x64x1 f32\n return %2\n}\n",
+            "graph @m(%0: 1x64x64x1 f32, %3: 1x64x64x1 f32) {\n \
+             %1 = const [1, 64, 64, 1] : 4 i32\n %2 = transpose_conv(%1, %3, %0) {stride = [1, 1]} : 1x64x64x1 f32\n return %2\n}\n",
         ),
     ] {
         let text = outcome(source);

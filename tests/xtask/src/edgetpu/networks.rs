@@ -78,7 +78,8 @@ pub(super) fn networks(octet: &Path, peers: &Peers, zoo: &Path, folder: &Path, p
         "Networks",
         "The zoo's float networks (those that end in .onnx from ONNX), `octet compile --target edgetpu`, and int8-only without legalisation; SQNR in dB \
          against the float network in LiteRT or ONNX Runtime, on at most 500 samples; levels by which LiteRT's reference kernels and TFLite Micro \
-         differ at most on random inputs. Of what stays on the CPU, operations that are not taken come first, each by its index and with its reason, then those that they block. The audio \
+         differ at most on random inputs. Of what stays on the CPU, operations that are not taken come first, each by its index and \
+         with its reason, then those that they block. The audio \
          preprocessor is no network: its operations are custom ones on 16-bit integers, and it stays as it is.",
         &table,
     );
