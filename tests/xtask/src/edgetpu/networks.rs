@@ -134,8 +134,8 @@ fn recurrent(octet: &Path, peers: &Peers, zoo: &Path, folder: &Path) -> Outcome<
         let data = zoo.join("data").join(format!("mnist_{part}.npz"));
         json!({"op": "reshaped", "data": data, "scale": crate::zoo::UNIT, "shape": [28, 28], "limit": 500, "out": rows(part)})
     });
-    for answer in peers.run(&jobs)?.iter().filter(|a| !a.ok) {
-        return Err(answer.error.clone());
+    if let Some(failed) = peers.run(&jobs)?.iter().find(|a| !a.ok) {
+        return Err(failed.error.clone());
     }
     both(octet, &model, &["--data".into(), rows("calibration").display().to_string()], &pair)?;
     pair.job = json!({"op": "measure", "float": model, "models": pair.models(), "data": rows("test"), "scale": Value::Null,
