@@ -123,15 +123,17 @@ fn arena_size(micro: &Micro, upper: &str, tensors: usize) -> String {
     let Some([arm, other, host, package]) = micro.arenas else {
         let size = tensors + persistent(&micro.module);
         return format!(
-            "/* Tensors and a bound of what TFLite Micro keeps besides: not all of these operations say what they need. */\n\
+            "/* Tensors and a bound of what TFLite Micro keeps besides: not all of these operations say what they need.\n   \
+             The bound is reckoned, not measured. */\n\
              #define {upper}_ARENA_SIZE {size}\n\n"
         );
     };
     format!(
         "/* The least bytes of an arena, aligned to 16, in which TFLite Micro with its reference kernels starts and runs, computed by its allocator's\n   \
-         rules: on Arm, on other machines with pointers of 32 bits, and of 64. Optimized kernels may ask for scratch memory besides. */\n\
+         rules: on Arm, on other machines with pointers of 32 bits, and of 64. Only Arm's was held against running networks; the others never were.\n   \
+         Optimized kernels may ask for scratch memory besides. */\n\
          #define {upper}_ARENA_SIZE_ARM {arm}\n#define {upper}_ARENA_SIZE_32 {other}\n#define {upper}_ARENA_SIZE_64 {host}\n\
-         /* The same in the Python package, whose allocator takes notes. */\n#define {upper}_ARENA_SIZE_PYTHON {package}\n\
+         /* The same in the Python package, whose allocator takes notes: partly fitted to what the package was seen to take. */\n#define {upper}_ARENA_SIZE_PYTHON {package}\n\
          #if UINTPTR_MAX > 0xffffffffu\n#define {upper}_ARENA_SIZE {upper}_ARENA_SIZE_64\n#elif defined(__arm__)\n\
          #define {upper}_ARENA_SIZE {upper}_ARENA_SIZE_ARM\n#else\n#define {upper}_ARENA_SIZE {upper}_ARENA_SIZE_32\n#endif\n\n"
     )

@@ -15,7 +15,22 @@ fn optimized(module: &Module) -> Module {
 fn compare(module: &Module, options: &COptions, compiler: &str, flags: &[&str], count: usize, exact: bool) -> Result<(), String> {
     let mut interpreter = ours::interpreter(module, RoundingProfile::default(), Wanted::Outputs)?;
     let inputs = ours::random_inputs(&interpreter, count, 7)?;
-    let wanted = ours::run(&mut interpreter, &inputs, Wanted::Outputs)?;
+    compare_on(&mut interpreter, inputs, module, options, compiler, flags, count, exact)
+}
+
+/// The same on given inputs.
+#[expect(clippy::too_many_arguments, reason = "what to build, how, and what to run it on")]
+fn compare_on(
+    interpreter: &mut octet_eval::Interpreter,
+    inputs: std::collections::BTreeMap<String, octet_tests::peers::Array>,
+    module: &Module,
+    options: &COptions,
+    compiler: &str,
+    flags: &[&str],
+    count: usize,
+    exact: bool,
+) -> Result<(), String> {
+    let wanted = ours::run(interpreter, &inputs, Wanted::Outputs)?;
     // What has no inputs runs once.
     let count = if inputs.is_empty() { 1 } else { count };
     let sample = |at: usize| (0..inputs.len()).filter_map(|i| inputs[&i.to_string()].sample(at)).flatten().copied().collect::<Vec<u8>>();
@@ -63,6 +78,42 @@ fn zoo_integer_networks_have_the_interpreters_bytes() {
     }
     println!("{done} networks, refused: {refused:#?}");
     assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
+
+/// FLOOR_MOD of numbers of every size, subnormal ones too, has the interpreter's bits.
+#[test]
+fn remainders_are_exact_for_all_finite_numbers() {
+    const COUNT: usize = 2048;
+    let source = format!(
+        "octet.ir 1\ngraph @main(%0: {COUNT} f32 loc(\"a\"), %1: {COUNT} f32 loc(\"b\")) {{\n  %2 = floor_mod(%0, %1) : {COUNT} f32 loc(\"y\")\n  return %2\n}}\n"
+    );
+    let module = octet_ir::text::parse(&source, &bytes::Bytes::new()).expect("it reads");
+    octet_ir::verify::verify(&module).expect("it is sound");
+    let mut interpreter = ours::interpreter(&module, RoundingProfile::default(), Wanted::Outputs).expect("it runs");
+    let mut inputs = ours::random_inputs(&interpreter, 2, 3).expect("inputs");
+    let mut state = 1u64;
+    let mut any = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let mut bits = u32::try_from(state >> 32).unwrap_or(0);
+        // Every fourth number is subnormal or small, every other one near the others.
+        match state >> 20 & 3 {
+            0 => bits &= 0x80ff_ffff,
+            1 => bits = bits & 0x83ff_ffff | 0x3c00_0000,
+            _ => {}
+        }
+        // Neither infinite nor none, nor 0 to divide by.
+        let finite = if bits >> 23 & 0xff == 0xff { bits & !0x0080_0000 } else { bits };
+        f32::from_bits(finite | 1)
+    };
+    for array in inputs.values_mut() {
+        array.bytes = (0..array.bytes.len() / 4).flat_map(|_| any().to_le_bytes()).collect();
+    }
+    // Remainders of nothing, in both signs.
+    if let Some(array) = inputs.get_mut("0") {
+        array.bytes[..4].copy_from_slice(&0.0f32.to_le_bytes());
+        array.bytes[4..8].copy_from_slice(&(-0.0f32).to_le_bytes());
+    }
+    compare_on(&mut interpreter, inputs, &module, &COptions::default(), "gcc", native::STRICT, 2, true).expect("the same bits");
 }
 
 /// What target `tflm` writes computes the same in unmodified TFLite Micro, in an arena of the size that `c-array` prints.
@@ -142,11 +193,13 @@ fn generated_graphs_have_the_interpreters_bytes() {
         ("float", Profile::float(), false),
         ("integer", Profile::integer(), true),
         ("uint8", Profile::uint8(), true),
+        ("uint8 resizes", Profile::uint8().only(&["resize_bilinear"]), true),
+        ("float remainders", Profile::float().only(&["floor_mod"]), true),
     ];
     for (name, profile, exact) in profiles {
         let profile = Profile { control_flow: false, max_ops: 6, max_elements: 256, ..profile };
         // TFLite Micro has no kernels for unsigned bytes.
-        let profile = if name == "uint8" { profile.on(Runtime::LiteRt) } else { profile.on(Runtime::Tflm) };
+        let profile = if name.starts_with("uint8") { profile.on(Runtime::LiteRt) } else { profile.on(Runtime::Tflm) };
         let (mut seed, mut here) = (0, 0);
         let wanted = if full { 120 } else { 10 };
         while here < wanted && seed < 40 * wanted {

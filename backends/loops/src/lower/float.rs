@@ -197,9 +197,10 @@ impl Cx<'_> {
             BinaryKind::Maximum => 4,
             BinaryKind::Minimum => 5,
             BinaryKind::SquaredDifference => 6,
-            BinaryKind::Pow | BinaryKind::FloorDiv => return self.rare_floats(op, operation),
-            BinaryKind::FloorMod
-            | BinaryKind::Atan2
+            BinaryKind::Pow => return self.rare_floats("rare_f32", Some(0), operation),
+            BinaryKind::FloorDiv => return self.rare_floats("rare_f32", Some(1), operation),
+            BinaryKind::FloorMod => return self.rare_floats("floor_mod_f32", None, operation),
+            BinaryKind::Atan2
             | BinaryKind::LogicalAnd
             | BinaryKind::LogicalOr
             | BinaryKind::BitwiseXor
@@ -210,15 +211,15 @@ impl Cx<'_> {
     }
 
     /// Functions that would burden the kernel of the frequent ones.
-    fn rare_floats(&mut self, op: &Binary, operation: &Operation) -> Result<()> {
+    fn rare_floats(&mut self, kernel: &'static str, kind: Option<usize>, operation: &Operation) -> Result<()> {
         self.floats(operation, &[0, 1])?;
         let mut sizes = self.broadcast(operation, &[0, 1])?;
-        sizes.push(usize::from(op.kind == BinaryKind::FloorDiv));
+        sizes.extend(kind);
         let (a, b) = (self.read(operand(operation, 0)?)?, self.read(operand(operation, 1)?)?);
         let y = self.allocate(result(operation)?)?;
         self.in_place(operation, 0, y)?;
         self.in_place(operation, 1, y)?;
-        self.call("rare_f32", &[], vec![a, b, y], Some(sizes))
+        self.call(kernel, &[], vec![a, b, y], Some(sizes))
     }
 
     pub(super) fn prelu_f32(&mut self, operation: &Operation) -> Result<()> {

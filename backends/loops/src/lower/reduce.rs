@@ -223,38 +223,43 @@ impl Cx<'_> {
         let elem = self.elem(operand(operation, 0)?)?;
         let input: [usize; 4] = dims(input_ty)?;
         let output: [usize; 4] = dims(output_ty)?;
-        if output_ty.elem != input_ty.elem || !matches!(elem, Elem::I8 | Elem::I16 | Elem::F32) {
+        if output_ty.elem != input_ty.elem || !matches!(elem, Elem::I8 | Elem::U8 | Elem::I16 | Elem::F32) {
             return unsupported("no kernel resizes this type");
         }
         let numbers = [input[0], input[1], input[2], input[3], output[1], output[2]];
         let numbers = numbers.into_iter().map(|n| int(n).map(Arg::Int)).collect::<Result<Vec<_>>>()?;
         let x = self.read(operand(operation, 0)?)?;
         let y = self.allocate(result(operation)?)?;
-        if elem == Elem::F32 {
-            let axis = |input, output| {
-                octet_eval::float::resize::Scaling {
-                    input,
-                    output,
-                    align_corners: op.align_corners,
-                    half_pixel_centers: op.half_pixel_centers,
-                }
-                .bilinear()
-            };
-            let mut tables = |taps: Vec<(usize, usize, f32)>| -> Result<[Arg; 2]> {
-                let at: Vec<i32> = taps.iter().flat_map(|t| [t.0, t.1]).map(int).collect::<Result<_>>()?;
-                let weights = taps.iter().map(|t| t.2).collect();
-                Ok([self.table("positions", Role::Table, Data::I32(at)), self.table("weights", Role::Table, Data::F32(weights))])
-            };
-            let [rows, fy] = tables(axis(input[1], output[1]))?;
-            let [columns, fx] = tables(axis(input[2], output[2]))?;
-            return self.call("resize_bilinear_f32", &[], [vec![x, rows, columns, fy, fx, y], numbers].concat(), None);
-        }
         let prepared = octet_eval::int::resize::ResizeBilinear::prepare(
             &input,
             &output,
             octet_eval::int::resize::Sampling { align_corners: op.align_corners, half_pixel_centers: op.half_pixel_centers },
         );
         let Ok(prepared) = prepared else { return unsupported("the shapes do not fit") };
+        let axis = |input, output| {
+            octet_eval::float::resize::Scaling {
+                input,
+                output,
+                align_corners: op.align_corners,
+                half_pixel_centers: op.half_pixel_centers,
+            }
+            .bilinear()
+        };
+        let real = match elem {
+            Elem::F32 => Some(("resize_bilinear_f32", [axis(input[1], output[1]), axis(input[2], output[2])])),
+            Elem::U8 => Some(("resize_bilinear_u8", prepared.real_positions())),
+            _ => None,
+        };
+        if let Some((kernel, [down, across])) = real {
+            let mut tables = |taps: Vec<(usize, usize, f32)>| -> Result<[Arg; 2]> {
+                let at: Vec<i32> = taps.iter().flat_map(|t| [t.0, t.1]).map(int).collect::<Result<_>>()?;
+                let weights = taps.iter().map(|t| t.2).collect();
+                Ok([self.table("positions", Role::Table, Data::I32(at)), self.table("weights", Role::Table, Data::F32(weights))])
+            };
+            let [rows, fy] = tables(down)?;
+            let [columns, fx] = tables(across)?;
+            return self.call(kernel, &[], [vec![x, rows, columns, fy, fx, y], numbers].concat(), None);
+        }
         let [rows, columns] = prepared.positions().map(|taps| taps.into_iter().flatten().collect::<Vec<i32>>());
         let rows = self.table("rows", Role::Table, Data::I32(rows));
         let columns = self.table("columns", Role::Table, Data::I32(columns));

@@ -51,6 +51,11 @@ impl ResizeBilinear {
         })
     }
 
+    /// The same for legacy `u8`: rows and columns, and the weight of the second one as a real number.
+    pub fn real_positions(&self) -> [Vec<(usize, usize, f32)>; 2] {
+        [1, 2].map(|axis| self.real_taps(self.input[axis], self.output[axis]))
+    }
+
     /// Computes `output`, dense.
     pub fn run<T: Quantized>(&self, input: &[T], output: &mut [T]) -> Result<()> {
         let [batches, height, width, depth] = self.input;
