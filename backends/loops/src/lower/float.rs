@@ -200,11 +200,9 @@ impl Cx<'_> {
             BinaryKind::Pow => return self.rare_floats("rare_f32", Some(0), operation),
             BinaryKind::FloorDiv => return self.rare_floats("rare_f32", Some(1), operation),
             BinaryKind::FloorMod => return self.rare_floats("floor_mod_f32", None, operation),
-            BinaryKind::Atan2
-            | BinaryKind::LogicalAnd
-            | BinaryKind::LogicalOr
-            | BinaryKind::BitwiseXor
-            | BinaryKind::RightShift => return unsupported("generated code has no kernel for this function"),
+            BinaryKind::Atan2 | BinaryKind::LogicalAnd | BinaryKind::LogicalOr | BinaryKind::BitwiseXor | BinaryKind::RightShift => {
+                return unsupported("generated code has no kernel for this function");
+            }
         };
         let f = self.bounds(op.activation)?;
         self.two_floats(operation, f, kind)

@@ -237,13 +237,8 @@ impl Cx<'_> {
         );
         let Ok(prepared) = prepared else { return unsupported("the shapes do not fit") };
         let axis = |input, output| {
-            octet_eval::float::resize::Scaling {
-                input,
-                output,
-                align_corners: op.align_corners,
-                half_pixel_centers: op.half_pixel_centers,
-            }
-            .bilinear()
+            octet_eval::float::resize::Scaling { input, output, align_corners: op.align_corners, half_pixel_centers: op.half_pixel_centers }
+                .bilinear()
         };
         let real = match elem {
             Elem::F32 => Some(("resize_bilinear_f32", [axis(input[1], output[1]), axis(input[2], output[2])])),
