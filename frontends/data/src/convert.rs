@@ -25,6 +25,8 @@ pub(crate) struct Plan {
     from: ElementType,
     to: ElementType,
     steps: Steps,
+    /// The elements are these quantized integers, and stand for the real numbers that the steps begin with.
+    stored: Option<(ElementType, Affine)>,
 }
 
 #[derive(Clone, Debug)]
@@ -53,7 +55,7 @@ impl Plan {
         let complex = |e| matches!(e, ElementType::Complex64 | ElementType::Complex128);
         if complex(from) || complex(to) {
             return if from == to && preprocess.is_none() {
-                Ok(Self { from, to, steps: Steps::Copy })
+                Ok(Self { from, to, steps: Steps::Copy, stored: None })
             } else {
                 Err(("DAT012", format!("{from} data do not fit the type {to}")))
             };
@@ -103,17 +105,39 @@ impl Plan {
             }
             _ => return Err(("DAT012", format!("no data file feeds an input of type {to}"))),
         };
-        Ok(Self { from, to, steps })
+        Ok(Self { from, to, steps, stored: None })
+    }
+
+    /// A plan for `f32` that takes quantized integers of this type instead, for the real numbers that they stand for.
+    pub(crate) fn dequantizing(self, stored: ElementType, affine: Affine) -> Self {
+        Self { stored: Some((stored, affine)), ..self }
+    }
+
+    /// Whether it takes quantized integers for real numbers.
+    pub(crate) fn dequantizes(&self) -> bool {
+        self.stored.is_some()
     }
 
     /// Whether floats are rounded to a narrower type that the user did not ask for.
     pub(crate) fn rounds(&self) -> bool {
         let width = |e: ElementType| e.bits().unwrap_or(0);
-        matches!(self.steps, Steps::Real { .. }) && self.from.is_float() && self.to.is_float() && width(self.from) > width(self.to)
+        self.stored.is_none() && matches!(self.steps, Steps::Real { .. }) && self.from.is_float() && self.to.is_float() && width(self.from) > width(self.to)
     }
 
     /// The elements of `bytes` (little-endian, of the stored type) as bytes of the input's type.
     pub(crate) fn convert(&self, bytes: &[u8]) -> Result<Vec<u8>, Misfit> {
+        match self.stored {
+            Some((elem, affine)) => {
+                // In f64 and rounded to f32, as DEQUANTIZE does.
+                let real = |q: f64| ((q - f64::from(affine.zero_point)) * f64::from(affine.scale)) as f32;
+                let reals: Vec<f32> = to_f64(elem, bytes)?.into_iter().map(real).collect();
+                self.convert_stored(&le_bytes(&reals))
+            }
+            None => self.convert_stored(bytes),
+        }
+    }
+
+    fn convert_stored(&self, bytes: &[u8]) -> Result<Vec<u8>, Misfit> {
         match &self.steps {
             Steps::Copy => {
                 if self.from.is_float() {
@@ -326,6 +350,16 @@ mod tests {
         assert_eq!(p.convert(&[0.25f32, -1e9].map(f32::to_le_bytes).concat()).unwrap(), [254, 128]);
         assert_eq!(plan(U8, I8, quant, "", Feed::Raw).unwrap_err().0, "DAT012");
         assert_eq!(plan(U8, I8, quant, "scale=0.5", Feed::Raw).unwrap().convert(&[6]).unwrap(), [3]);
+    }
+
+    #[test]
+    fn integers_of_another_scale() {
+        use ElementType::*;
+        let affine = Affine { scale: 0.5, zero_point: -3 };
+        let own = plan(F32, U8, Some((0.25, 10)), "", Feed::RealOnly).unwrap().dequantizing(I8, affine);
+        assert_eq!(own.convert(&[-3i8, 1, 127].map(i8::to_le_bytes).concat()).unwrap(), [10, 18, 255]);
+        let float = plan(F32, F32, None, "", Feed::RealOnly).unwrap().dequantizing(I8, affine);
+        assert_eq!(float.convert(&[1]).unwrap(), 2f32.to_le_bytes());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use octet_ir::arith::Affine;
 use octet_ir::{Diagnostic, ElementType};
 use octet_plugin::{Column, DataSource, Dataset, SampleStream, Samples, Tensor};
 
@@ -34,6 +35,7 @@ pub struct Source {
     inputs: Vec<Input>,
     preprocess: Vec<Preprocess>,
     feed: Feed,
+    reference: Vec<Input>,
     sets: BTreeMap<String, Vec<String>>,
     ahead: Ahead,
     notes: Mutex<Vec<Diagnostic>>,
@@ -56,6 +58,14 @@ impl Source {
     #[must_use]
     pub fn feed(mut self, feed: Feed) -> Self {
         self.feed = feed;
+        self
+    }
+
+    /// Feeds what another model's inputs, in the order of these, get from the same data under [`Feed::Real`]: integers that go in there as they
+    /// are stand for real numbers by that model's scales, and all other numbers are real.
+    #[must_use]
+    pub fn like(mut self, reference: Vec<Input>) -> Self {
+        self.reference = reference;
         self
     }
 
@@ -247,7 +257,7 @@ impl Source {
                 Rows::Picture(_) => ElementType::U8,
             };
             let plan = self.plan(from, input, &tail).map_err(at)?;
-            if from == ElementType::U8 && input.elem.is_float() && preprocess.is_none() {
+            if from == ElementType::U8 && input.elem.is_float() && preprocess.is_none() && !plan.dequantizes() {
                 let message = format!("the input '{}' gets these uint8 data as they are, 0 to 255", input.name);
                 let help =
                     "give --preprocess scale=1/255 if the model was trained on 0 to 1; --preprocess scale=1 says that 0 to 255 is right";
@@ -275,7 +285,23 @@ impl Source {
 
     fn plan(&self, from: ElementType, input: &Input, tail: &[usize]) -> Result<Plan, Diagnostic> {
         let channels = tail.last().copied().unwrap_or(1);
-        Plan::new(from, input, self.preprocess_of(input), channels, self.feed).map_err(|(code, message)| {
+        let preprocess = self.preprocess_of(input);
+        let like = self.inputs.iter().position(|i| i == input).and_then(|at| self.reference.get(at));
+        let stored = like.filter(|r| r.elem == from && preprocess.is_none_or(|p| !p.changes_values())).and_then(|r| r.quant);
+        let planned = match (stored, like) {
+            (Some(quant), Some(_)) if (from, Some(quant)) == (input.elem, input.quant) => {
+                Plan::new(from, input, preprocess, channels, Feed::Real)
+            }
+            (Some((scale, zero_point)), _) => {
+                let affine = i32::try_from(zero_point).map(|zero_point| Affine { scale, zero_point });
+                let affine = affine.map_err(|_| ("DAT012", format!("a zero point of {zero_point}")));
+                let real = Plan::new(ElementType::F32, input, preprocess, channels, Feed::RealOnly);
+                affine.and_then(|affine| Ok(real?.dequantizing(from, affine)))
+            }
+            (None, Some(_)) => Plan::new(from, input, preprocess, channels, Feed::RealOnly),
+            (None, None) => Plan::new(from, input, preprocess, channels, self.feed),
+        };
+        planned.map_err(|(code, message)| {
             let mut out = Diagnostic::error(code, message).on_tensor(input.name.clone());
             if let Some((scale, zero_point)) = input.quant {
                 out = out.with_help(format!(

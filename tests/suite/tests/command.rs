@@ -400,3 +400,62 @@ fn lists_and_completes() {
         assert!(octet(&["completions", shell]).stdout.len() > 1000, "{shell}");
     }
 }
+
+/// Integers that the reference takes as they are stand for real numbers, and those go into the other model, whatever its scale.
+#[test]
+fn compare_feeds_both_models_the_same_numbers() {
+    let bench = Bench::new();
+    let quantized = |ty: &str| RELU.replace("1x4 f32", &format!("1x4 !q<{ty}>"));
+    let signed = bench.write("a.ir", quantized("i8, 0.5:-3"));
+    let unsigned = bench.write("b.ir", quantized("u8, 0.5:125"));
+    let float = bench.write("c.ir", RELU);
+    let i8s = bench.arrays("i8.npz", &[("x", Array::from_i8(&[2, 4], &[-128, -3, 0, 1, 5, 100, 127, 7]))]);
+    let bytes = Array { element: Element::U8, shape: vec![2, 4], bytes: vec![0, 125, 128, 129, 133, 228, 255, 135] };
+    let u8s = bench.arrays("u8.npz", &[("x", bytes)]);
+    for (a, b, data) in
+        [(&signed, &unsigned, &i8s), (&unsigned, &signed, &u8s), (&signed, &float, &i8s), (&unsigned, &float, &u8s), (&signed, &signed, &i8s)]
+    {
+        let told = bench.transcript(&["compare", a, b, "--data", data, "--max-error", "0"]);
+        assert!(told.starts_with("exit code 0\n") && !told.contains("DAT032"), "{a} {b}: {told}");
+    }
+}
+
+#[test]
+fn compare_pairs_outputs_by_name() {
+    let bench = Bench::new();
+    let model = |outputs: &str| {
+        format!(
+            "octet.ir 1\ngraph @main(%0: 1x4 f32 loc(\"x\")) {{\n  %1 = tanh(%0) : 1x4 f32 loc(\"one\")\n  \
+             %2 = abs(%0) : 1x4 f32 loc(\"two\")\n  return {outputs}\n}}\n"
+        )
+    };
+    let (a, b) = (bench.write("a.ir", model("%1, %2")), bench.write("b.ir", model("%2, %1")));
+    let other = bench.write("c.ir", model("%1, %2").replace("\"two\"", "\"three\""));
+    let data = bench.arrays("x.npz", &[("x", Array::from_f32(&[2, 4], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, -7.0, 8.0]))]);
+    transcript!(bench, ["compare", &a, &b, "--data", &data, "--max-error", "0"], ["a.ir", "b.ir", "c.ir", "x.npz"]);
+    transcript!(bench, ["compare", &a, &other, "--data", &data, "--max-error", "0"], ["a.ir", "b.ir", "c.ir", "x.npz"]);
+}
+
+#[test]
+fn a_report_does_not_replace_another_file() {
+    let bench = Bench::new();
+    let model = bench.write("m.ir", RELU);
+    let report = bench.path("o.tflite");
+    // Another way to write the same path.
+    let out = format!("{}/../{}/o.tflite", bench.folder.path().display(), bench.folder.path().file_name().unwrap().to_string_lossy());
+    let told = bench.transcript(&["compile", &model, "-o", &out, "--report", &report]);
+    assert!(told.starts_with("exit code 2\n") && told.contains("error[CLI002]: the report would replace another file of this command"), "{told}");
+    let told = bench.transcript(&["compile", &model, "-o", &out, "--report", &model]);
+    assert!(told.starts_with("exit code 2\n") && told.contains("CLI002"), "{told}");
+    assert_eq!(std::fs::read_to_string(&model).unwrap(), RELU);
+    // A file in the folder that a target fills.
+    std::fs::create_dir(bench.path("c")).unwrap();
+    let source = bench.path("c/model.c");
+    let told = bench.transcript(&["compile", &model, "-o", &bench.path("c"), "--target", "c", "--report", &source]);
+    assert!(told.contains("CLI002") && !told.starts_with("exit code 0\n"), "{told}");
+    // The log beside what an accelerator runs.
+    let quantized = bench.write("q.ir", layer("q", 4));
+    let (out, log) = (bench.path("q.tflite"), bench.path("q.log"));
+    let told = bench.transcript(&["compile", &quantized, "-o", &out, "--target", "edgetpu", "--report", &log]);
+    assert!(told.starts_with("exit code 2\n") && told.contains("CLI002"), "{told}");
+}

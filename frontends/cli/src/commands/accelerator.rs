@@ -61,6 +61,18 @@ pub(crate) fn destinations(models: &[PathBuf], folder: &Path) -> Result<Vec<Dest
     Ok(paths.into_iter().map(Destination::new).collect::<Result<_, _>>()?)
 }
 
+/// The files that are written beside a model: its log and its segments.
+pub(crate) fn beside(model: &Path, segments: &Segmenting) -> Vec<PathBuf> {
+    let count = segments.num_segments.unwrap_or(0);
+    // More segments than operations are refused later; no more names than that need looking at.
+    std::iter::once(log_path(model)).chain((0..count.min(1 << 16)).map(|index| segment_path(model, index, count))).collect()
+}
+
+fn segment_path(model: &Path, index: usize, count: usize) -> PathBuf {
+    let stem = model.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+    model.with_file_name(format!("{stem}_segment_{index}_of_{count}.tflite"))
+}
+
 /// Maps the models that were written and lets them share the memory for parameters; empty if one was not.
 pub(crate) fn check(arguments: &MappingArguments, made: &[Made<'_>]) -> Result<Vec<Checked>, Failure> {
     let profile = octet_targets::profile(NAME)?;
@@ -110,8 +122,7 @@ impl Segmenting {
             .collect();
         let segments = octet_edgetpu::segments(&compiled.module, count, &weights)?;
         for (index, (module, weight)) in segments.modules.iter().zip(&segments.weights).enumerate() {
-            let stem = output.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-            let path = output.with_file_name(format!("{stem}_segment_{index}_of_{count}.tflite"));
+            let path = segment_path(output, index, count);
             let mut notes = Diagnostics::default();
             save(module, NAME, Vec::new(), &Destination::new(&path)?, &mut notes)?;
             let what = if self.balance == Balance::Parameters { "bytes of parameters" } else { "MACs" };

@@ -1,6 +1,6 @@
 //! `octet compare`: two models on the same data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -21,7 +21,8 @@ use crate::terminal::Terminal;
 /// Compare two models on the same data
 ///
 /// SQNR (10 log10 of sum a^2 / sum (a - b)^2, in dB), the largest absolute error, the cosine and the agreement of the largest element, for each output over
-/// all samples; integers count as the real numbers that they stand for. Exit code 4 if a threshold is missed.
+/// all samples; integers count as the real numbers that they stand for. Inputs and outputs are paired by name where both models have the same
+/// names, else by position. Exit code 4 if a threshold is missed.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The reference
@@ -81,10 +82,13 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
         return Err(Failure::usage(Diagnostic::error("CLI002", "compare needs data to run both models on").with_help("give --data")));
     }
     let names = names(&a, &b, &arguments.a)?;
-    // Integers of the reference's own type are its integers; where it takes floats, all numbers are real.
-    let floats = Input::of(&a, a.main_id()).iter().all(|i| i.quant.is_none());
-    let feed = if floats { Feed::RealOnly } else { Feed::Real };
-    let (a, b) = (side(a, arguments, feed, terminal)?, side(b, arguments, feed, terminal)?);
+    let pairs = paired(&output_names(&a), &output_names(&b));
+    crosswise(&names, &output_names(&b), &pairs).iter().for_each(|d| terminal.tell(d));
+    // Integers of the reference's own type are its integers, and the other model gets the reals that they stand for.
+    let (inputs, others) = (Input::of(&a, a.main_id()), Input::of(&b, b.main_id()));
+    let input_names = |of: &[Input]| of.iter().map(|i| Some(i.name.clone())).collect::<Vec<_>>();
+    let like = paired(&input_names(&others), &input_names(&inputs)).into_iter().filter_map(|at| inputs.get(at).cloned()).collect();
+    let (a, b) = (side(a, arguments, None, terminal)?, side(b, arguments, Some(like), terminal)?);
     let total = a.stream.samples();
     let labels = arguments.labels.as_deref().map(|path| labels(path, total)).transpose()?;
     if labels.is_some() {
@@ -104,7 +108,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
         // The other side's interpreter: as many as threads, handed on.
         let spare = pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
         let mut other = spare.unwrap_or_else(|| b.interpreter.clone());
-        let compared = compare(own, &mut other, &a, &b, sample, arguments.per_tensor);
+        let compared = compare(own, &mut other, [&a, &b], &pairs, sample, arguments.per_tensor);
         pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(other);
         compared
     };
@@ -136,7 +140,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
     Ok(if missed.is_empty() { Exit::Success } else { Exit::Below })
 }
 
-/// Names of the outputs, which are compared by position.
+/// Names of the reference's outputs; the other model has as many.
 fn names(a: &Module, b: &Module, file: &Path) -> Result<Vec<String>, Diagnostic> {
     let (x, y) = (a.main(), b.main());
     if x.outputs().len() != y.outputs().len() {
@@ -146,8 +150,44 @@ fn names(a: &Module, b: &Module, file: &Path) -> Result<Vec<String>, Diagnostic>
     Ok(x.outputs().iter().map(|v| x.value_name(*v)).collect())
 }
 
-fn side(module: Module, arguments: &Arguments, feed: Feed, terminal: &Terminal) -> Result<Side, Failure> {
-    let source = Source::new(Input::of(&module, module.main_id())).feed(feed);
+/// The outputs' names, where they have one.
+fn output_names(module: &Module) -> Vec<Option<String>> {
+    let main = module.main();
+    main.outputs().iter().map(|v| main.value(*v).loc().name().map(str::to_owned)).collect()
+}
+
+/// For each of these names the position among the others that it is paired with: that of the same name if both sides have the same distinct
+/// names, else its own.
+fn paired(names: &[Option<String>], others: &[Option<String>]) -> Vec<usize> {
+    let places = |of: &[Option<String>]| -> Option<BTreeMap<String, usize>> {
+        let places: BTreeMap<String, usize> = of.iter().enumerate().filter_map(|(at, name)| Some((name.clone()?, at))).collect();
+        (places.len() == of.len()).then_some(places)
+    };
+    let by_name = || {
+        let (own, places) = (places(names)?, places(others)?);
+        if own.len() != places.len() {
+            return None;
+        }
+        names.iter().map(|name| places.get(name.as_ref()?).copied()).collect::<Option<Vec<usize>>>()
+    };
+    by_name().unwrap_or_else(|| (0..names.len()).collect())
+}
+
+/// A note where the models have their outputs in different orders, or several under different names.
+fn crosswise(names: &[String], others: &[Option<String>], pairs: &[usize]) -> Option<Diagnostic> {
+    if pairs.iter().enumerate().any(|(at, other)| at != *other) {
+        return Some(Diagnostic::note("CLI007", "the models give their outputs in different orders: they are paired by name"));
+    }
+    let other = names.iter().zip(others).find(|(name, other)| other.as_ref().is_some_and(|other| other != *name));
+    let (name, other) = other.filter(|_| names.len() > 1)?;
+    let other = other.clone().unwrap_or_default();
+    Some(Diagnostic::note("CLI007", format!("outputs are paired by position: '{name}' of the reference with '{other}'")))
+}
+
+/// `like`: the reference's inputs in the order of the module's, for the model that is measured.
+fn side(module: Module, arguments: &Arguments, like: Option<Vec<Input>>, terminal: &Terminal) -> Result<Side, Failure> {
+    let source = Source::new(Input::of(&module, module.main_id())).feed(Feed::Real);
+    let source = like.into_iter().fold(source, Source::like);
     let source = arguments.data.preprocess.preprocess.iter().cloned().fold(source, Source::preprocess);
     let stream = source.open_files(&arguments.data.data.join(", "), &arguments.data.data)?;
     source.take_notes().iter().for_each(|d| terminal.tell(d));
@@ -157,7 +197,14 @@ fn side(module: Module, arguments: &Arguments, feed: Feed, terminal: &Terminal) 
     Ok(Side { module, interpreter, feeder, stream })
 }
 
-fn compare(x: &mut Interpreter, y: &mut Interpreter, a: &Side, b: &Side, sample: usize, all: bool) -> Result<Sample, Diagnostics> {
+fn compare(
+    x: &mut Interpreter,
+    y: &mut Interpreter,
+    [a, b]: [&Side; 2],
+    pairs: &[usize],
+    sample: usize,
+    all: bool,
+) -> Result<Sample, Diagnostics> {
     let mut reference: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     let mut tensors = BTreeMap::new();
     run_side(
@@ -179,8 +226,11 @@ fn compare(x: &mut Interpreter, y: &mut Interpreter, a: &Side, b: &Side, sample:
         }),
     )?;
     let (left, right) = (outputs(x, a)?, outputs(y, b)?);
+    // Both sides have as many outputs, and each is paired once.
+    let right: Vec<&Vec<f64>> = pairs.iter().filter_map(|at| right.get(*at)).collect();
+    let left: Vec<&Vec<f64>> = left.iter().collect();
     let top = [&left, &right].map(|side| side.first().and_then(|o| argmax(o)));
-    Ok(Sample { outputs: left.iter().zip(&right).map(|(l, r)| Difference::new(l, r)).collect(), tensors, top })
+    Ok(Sample { outputs: left.iter().zip(right).map(|(l, r)| Difference::new(l, r)).collect(), tensors, top })
 }
 
 fn run_side<F: FnMut(&str, Vec<f64>)>(
@@ -278,8 +328,9 @@ fn in_order<'t>(module: &Module, tensors: &'t BTreeMap<String, Comparison>) -> V
     let main = module.main();
     let names = main.ops().flat_map(|(_, op)| op.results().to_vec()).filter_map(|v| main.value(v).loc().name());
     let mut out: Vec<(&String, &Comparison)> = Vec::new();
+    let mut seen = BTreeSet::new();
     for found in names.filter_map(|name| tensors.get_key_value(name)) {
-        if !out.iter().any(|(name, _)| *name == found.0) {
+        if seen.insert(found.0) {
             out.push(found);
         }
     }

@@ -16,7 +16,7 @@ use super::check::{Checked, MappingArguments};
 use super::plugin::Plugins;
 use super::report::Report;
 use crate::args::{Data, Importing};
-use crate::driver::{Compiled, Compiler, Destination, save};
+use crate::driver::{Compiled, Compiler, Destination, save, save_printed};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::table::{Table, bytes};
@@ -213,7 +213,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
     if arguments.models.len() > 1 && arguments.segments.given() {
         return Err(usage("--num-segments cuts one model".to_owned()));
     }
-    let destinations = match arguments.models.as_slice() {
+    let mut destinations = match arguments.models.as_slice() {
         models if accelerated && (models.len() > 1 || arguments.output.is_dir()) => accelerator::destinations(models, &arguments.output)?,
         [_] if folder => vec![Destination::folder(&arguments.output)?],
         [_] => vec![Destination::new(&arguments.output)?],
@@ -224,7 +224,10 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
             )));
         }
     };
-    let report = arguments.report.as_ref().map(Destination::new).transpose()?;
+    let mut report = arguments.report.as_ref().map(Destination::new).transpose()?;
+    if let Some(report) = &mut report {
+        keep_apart(arguments, accelerated, &mut destinations, report).map_err(Failure::usage)?;
+    }
     // Unpacking data takes as long as loading the model.
     let calibrates = arguments.quantize.is_some_and(|mode| Mode::from(mode).quantizes_activations());
     let ahead = if calibrates { Ahead::open(&arguments.data.data) } else { Ahead::default() };
@@ -286,6 +289,22 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
         terminal.line(&format!("{input} ({}) -> {output} ({})", bytes(before), bytes(m.bytes.unwrap_or(0))));
     }
     Ok(Exit::Success)
+}
+
+/// Makes sure that the report replaces no other file: no model that is written or read, nothing that lies beside one.
+fn keep_apart(
+    arguments: &Arguments,
+    accelerated: bool,
+    destinations: &mut [Destination],
+    report: &mut Destination,
+) -> Result<(), Diagnostic> {
+    for destination in destinations {
+        destination.reserve(report.path(), "the report")?;
+        if accelerated {
+            accelerator::beside(destination.path(), &arguments.segments).iter().try_for_each(|side| report.reserve(side, "the report"))?;
+        }
+    }
+    arguments.models.iter().try_for_each(|model| report.reserve(model, "the report"))
 }
 
 /// The data for one of the models that are compiled together: what is for an input that only others have is left out.
@@ -464,12 +483,7 @@ impl Monitor for Watch<'_> {
 fn keep(reproducer: &Reproducer, output: Option<&Path>) -> Diagnostic {
     let path = output.unwrap_or(Path::new("octet")).with_extension("reproducer.ir");
     let written = Destination::new(&path).and_then(|destination| {
-        if !reproducer.blobs.is_empty() {
-            let mut side = path.as_os_str().to_owned();
-            side.push(".bin");
-            Destination::new(PathBuf::from(side))?.write(&reproducer.blobs)?;
-        }
-        destination.write(reproducer.text.as_bytes())
+        save_printed(&reproducer.text, &reproducer.blobs, &destination)
     });
     match written {
         Ok(()) => Diagnostic::note("CLI006", "the module before the failing pass was kept")

@@ -12,4 +12,4 @@ pub use load::{load, load_with, load_with_notes, read};
 pub use metrics::{Comparison, Difference, argmax};
 pub use real::{dequantized, numbers, real};
 pub use samples::{Feeder, Plan, for_each_sample};
-pub use save::{Destination, save, save_text};
+pub use save::{Destination, save, save_printed, save_text};

@@ -15,6 +15,8 @@ pub struct Destination {
     special: bool,
     /// A folder that will hold several files.
     folder: bool,
+    /// Files that belong to others: no file beside this one, or in this folder, may have their names.
+    reserved: Vec<PathBuf>,
 }
 
 impl Destination {
@@ -43,7 +45,7 @@ impl Destination {
         if path.metadata().is_ok_and(|m| m.permissions().readonly()) {
             return Err(Diagnostic::error("CLI003", "cannot write: the file is read-only").in_file(path.display().to_string()));
         }
-        Ok(Self { path, special, folder: false })
+        Ok(Self { path, special, folder: false, reserved: Vec::new() })
     }
 
     /// A folder for several files; it is made when they are written.
@@ -56,7 +58,22 @@ impl Destination {
             let error = Diagnostic::error("CLI003", "cannot write: this target writes a folder, and this is a file");
             return Err(error.in_file(path.display().to_string()));
         }
-        Ok(Self { path, special: false, folder: true })
+        Ok(Self { path, special: false, folder: true, reserved: Vec::new() })
+    }
+
+    /// Keeps a file that is written or read besides from being overwritten; `what` it is, for the message.
+    ///
+    /// # Errors
+    /// `CLI002` where it is this very file.
+    pub fn reserve(&mut self, other: &Path, what: &str) -> Result<(), Diagnostic> {
+        if self.special {
+            return Ok(());
+        }
+        if same_file(&self.path, other) {
+            return Err(taken(&self.path, what));
+        }
+        self.reserved.push(other.to_owned());
+        Ok(())
     }
 
     /// The path.
@@ -81,6 +98,22 @@ impl Destination {
         file.persist(&self.path).map_err(|e| failed(&e.error))?;
         Ok(())
     }
+}
+
+fn taken(path: &Path, what: &str) -> Diagnostic {
+    Diagnostic::error("CLI002", format!("{what} would replace another file of this command"))
+        .in_file(path.display().to_string())
+        .with_help("give one of them another name")
+}
+
+/// Whether two paths name one file, which need not be there yet.
+fn same_file(a: &Path, b: &Path) -> bool {
+    let real = |path: &Path| {
+        let whole = || path.canonicalize().ok();
+        let folder = || path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p })?.canonicalize().ok();
+        whole().or_else(|| Some(folder()?.join(path.file_name()?))).unwrap_or_else(|| path.to_owned())
+    };
+    real(a) == real(b)
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> Diagnostic {
@@ -123,40 +156,90 @@ pub fn save(
 /// none does. Answers with the bytes of all.
 fn write_all(artifacts: &[Artifact], destination: &Destination) -> Result<usize, Diagnostics> {
     let folder = if destination.folder { &destination.path } else { destination.path.parent().unwrap_or(Path::new("")) };
-    let mut waiting = Vec::new();
+    let mut others = Vec::new();
     for artifact in artifacts {
         let Some(name) = &artifact.path else { continue };
         let path = folder.join(name);
+        if destination.reserved.iter().any(|reserved| same_file(reserved, &path)) {
+            return Err(taken(&path, "an output").into());
+        }
         if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
             std::fs::create_dir_all(parent).map_err(|e| cannot_write(parent, &e))?;
         }
-        Destination::new(&path)?;
-        let failed = |e: &std::io::Error| cannot_write(&path, e);
-        let mut file = temporary(&path).map_err(|e| failed(&e))?;
-        file.write_all(&artifact.bytes).and_then(|()| file.flush()).map_err(|e| failed(&e))?;
-        waiting.push((file, path));
+        others.push((path, artifact.bytes.as_slice()));
     }
-    // Other files first: when the main one appears, everything is there.
-    for (file, path) in waiting {
-        file.persist(&path).map_err(|e| cannot_write(&path, &e.error))?;
-    }
-    for artifact in artifacts.iter().filter(|a| a.path.is_none()) {
-        destination.write(&artifact.bytes)?;
-    }
+    let main: Vec<&[u8]> = artifacts.iter().filter(|a| a.path.is_none()).map(|a| a.bytes.as_slice()).collect();
+    place(&others, destination, &main)?;
     Ok(artifacts.iter().map(|a| a.bytes.len()).sum())
 }
 
-/// Writes a module as IR text, large constants into `PATH.bin` beside it.
+/// Writes several files at once. All are complete under temporary names, and nothing is known to be in their way, before the first appears; the main one
+/// appears last.
+fn place(others: &[(PathBuf, &[u8])], destination: &Destination, main: &[&[u8]]) -> Result<(), Diagnostic> {
+    let written = |path: &Path, bytes: &[u8]| {
+        Destination::new(path)?;
+        let failed = |e: &std::io::Error| cannot_write(path, e);
+        let mut file = temporary(path).map_err(|e| failed(&e))?;
+        file.write_all(bytes).and_then(|()| file.flush()).map_err(|e| failed(&e))?;
+        Ok::<_, Diagnostic>((file, path.to_owned()))
+    };
+    let mut waiting = others.iter().map(|(path, bytes)| written(path, bytes)).collect::<Result<Vec<_>, _>>()?;
+    if destination.special {
+        main.iter().try_for_each(|bytes| destination.write(bytes))?;
+    } else {
+        for bytes in main {
+            waiting.push(written(&destination.path, bytes)?);
+        }
+    }
+    for (file, path) in waiting {
+        file.persist(&path).map_err(|e| cannot_write(&path, &e.error))?;
+    }
+    Ok(())
+}
+
+/// Writes a module as IR text, large constants into `PATH.bin` beside it. Both appear, or neither.
 pub fn save_text(module: &Module, destination: &Destination) -> Result<(), Diagnostic> {
     let printed = text::print(module);
+    save_printed(&printed.text, &printed.blobs, destination)
+}
+
+/// [`save_text`] of what was printed already.
+pub fn save_printed(text: &str, blobs: &[u8], destination: &Destination) -> Result<(), Diagnostic> {
     let mut side = destination.path.as_os_str().to_owned();
     side.push(".bin");
     let side = PathBuf::from(side);
-    if !printed.blobs.is_empty() {
-        Destination::new(&side)?.write(&printed.blobs)?;
-    } else if side.is_file() && !destination.special {
+    let main = [text.as_bytes()];
+    if !blobs.is_empty() {
+        return place(&[(side, blobs)], destination, &main);
+    }
+    place(&[], destination, &main)?;
+    if side.is_file() && !destination.special {
         // One of an earlier text would contradict this one.
         std::fs::remove_file(&side).map_err(|e| cannot_write(&side, &e))?;
     }
-    destination.write(printed.text.as_bytes())
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_constants_appear_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let (text, side) = (folder.path().join("m.ir"), folder.path().join("m.ir.bin"));
+        let destination = Destination::new(&text).unwrap();
+        std::fs::write(&side, b"earlier").unwrap();
+        // What nobody expects: the text cannot be put where it belongs any more.
+        std::fs::create_dir(&text).unwrap();
+        for blobs in [&b"constants"[..], b""] {
+            assert_eq!(save_printed("text", blobs, &destination).unwrap_err().code, "CLI003");
+            assert_eq!(std::fs::read(&side).unwrap(), b"earlier");
+        }
+        std::fs::remove_dir(&text).unwrap();
+        save_printed("text", b"constants", &destination).unwrap();
+        assert_eq!((std::fs::read(&text).unwrap(), std::fs::read(&side).unwrap()), (b"text".to_vec(), b"constants".to_vec()));
+        save_printed("text", b"", &destination).unwrap();
+        assert!(!side.exists());
+    }
 }
