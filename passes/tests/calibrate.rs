@@ -302,3 +302,26 @@ fn what_others_read_too_has_no_floor() {
     assert_eq!(range_of(&module, "sum").expect("a range").min, [-1e9]);
     assert_eq!(range_of(&module, "mask"), None);
 }
+
+/// Data are for the main graph: no argument could show calibration the other ones, and it says so.
+#[test]
+fn signatures_that_no_data_reach_are_named() {
+    let source = "octet.ir 1
+signature \"f\" = @0(\"x\" = 0) -> (\"y\" = 0)
+signature \"g\" = @1(\"x\" = 0) -> (\"y\" = 0)
+graph @main(%0: 1x2 f32 loc(\"a\")) {
+  %1 = tanh(%0) : 1x2 f32 loc(\"y\")
+  return %1
+}
+graph @other(%0: 1x2 f32 loc(\"b\")) {
+  %1 = abs(%0) : 1x2 f32 loc(\"z\")
+  return %1
+}
+";
+    let data = Memory { shape: vec![1, 2], values: vec![-1.0, 1.0] };
+    let (outcome, monitor) = run(source, &data, "min-max", 1);
+    let module = outcome.expect("runs").module;
+    assert!(range_of(&module, "y").is_some() && range_of(&module, "z").is_none());
+    let [warning] = monitor.0.0.as_slice() else { panic!("{}", monitor.0) };
+    assert!(warning.code == "CAL006" && warning.message.contains("'g'"), "{warning}");
+}

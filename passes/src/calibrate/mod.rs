@@ -6,12 +6,15 @@
 //!
 //! The whole data set is used, every sample counts the same, and the result depends neither on the order of samples nor on the number of
 //! threads. Bodies of IF and WHILE are calibrated by what passes through them. Tensors are looked at when they are computed; none is kept.
-//! What SOFTMAX alone reads is ranged no deeper than SOFTMAX can see.
+//! What SOFTMAX alone reads is ranged no deeper than SOFTMAX can see. The data are for the main graph: graphs of other signatures that it does
+//! not call get no ranges, and `CAL006` names them.
 
 mod floor;
 mod method;
 mod run;
 mod statistics;
+
+use std::collections::BTreeSet;
 
 use octet_ir::{
     Attr, Diagnostic, Diagnostics, ElementType, EntityId, Graph, GraphId, Module, Patch, Range, SourceLocation, ValueDef, ValueId,
@@ -70,6 +73,12 @@ impl Pass for Calibrate {
         let data = context.data.stream(&self.data)?;
         if data.samples() == 0 {
             return Err(Diagnostic::error("CAL004", "there is no sample to calibrate with").in_file(data.origin()).into());
+        }
+        for (signature, graph) in unreached(module) {
+            let place = SourceLocation { graph: Some(module.graph(graph).name().to_owned()), ..SourceLocation::default() };
+            let message = format!("signature '{signature}' is not calibrated: data are run through the main graph alone");
+            let help = "a model of this signature alone can be calibrated; here its tensors stay in float, and int8-only refuses them";
+            context.observer.report(Diagnostic::warning("CAL006", message).with_help(help).at(place));
         }
         let sights: Vec<Sight> = module.graphs().map(|(_, graph)| Sight::new(module, graph)).collect();
         let mut first = gather(module, data.as_ref(), Gather::Extremes(&sights), context.threads, context.observer)?;
@@ -143,6 +152,17 @@ impl Calibrate {
         }
         patch
     }
+}
+
+/// Signatures whose graphs the main graph neither is nor calls, so that no data reach them.
+fn unreached(module: &Module) -> Vec<(&str, GraphId)> {
+    let mut reached = BTreeSet::from([module.main_id()]);
+    let mut waiting = vec![module.main_id()];
+    while let Some(id) = waiting.pop() {
+        let called = module.get_graph(id).into_iter().flat_map(|g| g.ops()).flat_map(|(_, op)| op.op().graphs());
+        waiting.extend(called.map(GraphId::from_index).filter(|id| reached.insert(*id)));
+    }
+    module.signatures.iter().filter(|s| !reached.contains(&s.graph)).map(|s| (s.key.as_str(), s.graph)).collect()
 }
 
 fn at(graph: &Graph, positions: &[usize], value: ValueId) -> SourceLocation {
