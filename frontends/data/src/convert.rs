@@ -121,7 +121,11 @@ impl Plan {
     /// Whether floats are rounded to a narrower type that the user did not ask for.
     pub(crate) fn rounds(&self) -> bool {
         let width = |e: ElementType| e.bits().unwrap_or(0);
-        self.stored.is_none() && matches!(self.steps, Steps::Real { .. }) && self.from.is_float() && self.to.is_float() && width(self.from) > width(self.to)
+        self.stored.is_none()
+            && matches!(self.steps, Steps::Real { .. })
+            && self.from.is_float()
+            && self.to.is_float()
+            && width(self.from) > width(self.to)
     }
 
     /// The elements of `bytes` (little-endian, of the stored type) as bytes of the input's type.

@@ -159,7 +159,7 @@ fn unreached(module: &Module) -> Vec<(&str, GraphId)> {
     let mut reached = BTreeSet::from([module.main_id()]);
     let mut waiting = vec![module.main_id()];
     while let Some(id) = waiting.pop() {
-        let called = module.get_graph(id).into_iter().flat_map(|g| g.ops()).flat_map(|(_, op)| op.op().graphs());
+        let called = module.get_graph(id).into_iter().flat_map(Graph::ops).flat_map(|(_, op)| op.op().graphs());
         waiting.extend(called.map(GraphId::from_index).filter(|id| reached.insert(*id)));
     }
     module.signatures.iter().filter(|s| !reached.contains(&s.graph)).map(|s| (s.key.as_str(), s.graph)).collect()

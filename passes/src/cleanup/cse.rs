@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hasher};
 
-use octet_ir::{ConstId, Constant, Diagnostic, Diagnostics, Graph, GraphId, Module, Op, OpId, Operation, Patch, Type, ValueDef, ValueId, text};
+use octet_ir::{
+    ConstId, Constant, Diagnostic, Diagnostics, Graph, GraphId, Module, Op, OpId, Operation, Patch, Type, ValueDef, ValueId, text,
+};
 use octet_plugin::{Options, Pass, PassContext, register_pass};
 use serde::Deserialize;
 

@@ -412,9 +412,13 @@ fn compare_feeds_both_models_the_same_numbers() {
     let i8s = bench.arrays("i8.npz", &[("x", Array::from_i8(&[2, 4], &[-128, -3, 0, 1, 5, 100, 127, 7]))]);
     let bytes = Array { element: Element::U8, shape: vec![2, 4], bytes: vec![0, 125, 128, 129, 133, 228, 255, 135] };
     let u8s = bench.arrays("u8.npz", &[("x", bytes)]);
-    for (a, b, data) in
-        [(&signed, &unsigned, &i8s), (&unsigned, &signed, &u8s), (&signed, &float, &i8s), (&unsigned, &float, &u8s), (&signed, &signed, &i8s)]
-    {
+    for (a, b, data) in [
+        (&signed, &unsigned, &i8s),
+        (&unsigned, &signed, &u8s),
+        (&signed, &float, &i8s),
+        (&unsigned, &float, &u8s),
+        (&signed, &signed, &i8s),
+    ] {
         let told = bench.transcript(&["compare", a, b, "--data", data, "--max-error", "0"]);
         assert!(told.starts_with("exit code 0\n") && !told.contains("DAT032"), "{a} {b}: {told}");
     }
@@ -451,7 +455,10 @@ fn a_report_does_not_replace_another_file() {
     // Another way to write the same path.
     let out = format!("{}/../{}/o.tflite", bench.folder.path().display(), bench.folder.path().file_name().unwrap().to_string_lossy());
     let told = bench.transcript(&["compile", &model, "-o", &out, "--report", &report]);
-    assert!(told.starts_with("exit code 2\n") && told.contains("error[CLI002]: the report would replace another file of this command"), "{told}");
+    assert!(
+        told.starts_with("exit code 2\n") && told.contains("error[CLI002]: the report would replace another file of this command"),
+        "{told}"
+    );
     let told = bench.transcript(&["compile", &model, "-o", &out, "--report", &model]);
     assert!(told.starts_with("exit code 2\n") && told.contains("CLI002"), "{told}");
     assert_eq!(std::fs::read_to_string(&model).unwrap(), RELU);

@@ -482,9 +482,7 @@ impl Monitor for Watch<'_> {
 /// Writes what shows a pass's failure again, and says where.
 fn keep(reproducer: &Reproducer, output: Option<&Path>) -> Diagnostic {
     let path = output.unwrap_or(Path::new("octet")).with_extension("reproducer.ir");
-    let written = Destination::new(&path).and_then(|destination| {
-        save_printed(&reproducer.text, &reproducer.blobs, &destination)
-    });
+    let written = Destination::new(&path).and_then(|destination| save_printed(&reproducer.text, &reproducer.blobs, &destination));
     match written {
         Ok(()) => Diagnostic::note("CLI006", "the module before the failing pass was kept")
             .in_file(path.display().to_string())
