@@ -8,7 +8,11 @@ use octet_ir::Diagnostic;
 use crate::array::Array;
 use crate::npy;
 
-/// Bytes to which compressed arrays of one file may inflate.
+/// Bytes to which compressed arrays of one file may inflate at any rate, and for each byte of the file: numbers that were measured take
+/// far more than a hundredth of their size, and deflate would allow a thousandth.
+const INFLATED_BASE: u64 = 64 << 20;
+const INFLATED_FACTOR: u64 = 100;
+/// And at most.
 const MOST_INFLATED: u64 = 4 << 30;
 
 /// Most bytes that one byte of deflated data stands for.
@@ -19,7 +23,9 @@ pub(crate) fn arrays(bytes: &Bytes) -> Result<Vec<(String, Array)>, Diagnostic> 
     let damaged = |what: &dyn std::fmt::Display| Diagnostic::error("DAT006", format!("the .npz is damaged: {what}"));
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes.clone())).map_err(|e| damaged(&e))?;
     let mut found: Vec<(String, Array)> = Vec::new();
-    let mut left = MOST_INFLATED;
+    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let most = size.saturating_mul(INFLATED_FACTOR).saturating_add(INFLATED_BASE).min(MOST_INFLATED);
+    let mut left = most;
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(|e| damaged(&e))?;
         let file_name = entry.name().map_err(|e| damaged(&e))?.into_owned();
@@ -36,7 +42,7 @@ pub(crate) fn arrays(bytes: &Bytes) -> Result<Vec<(String, Array)>, Diagnostic> 
             let range = range.filter(|r| r.end <= bytes.len()).ok_or_else(|| on_entry(damaged(&"an entry lies beyond the end")))?;
             npy::array(&bytes.slice(range)).map_err(on_entry)?
         } else {
-            let array = inflate(&mut entry, &mut left).map_err(on_entry)?;
+            let array = inflate(&mut entry, left, most).map_err(on_entry)?;
             left = left.saturating_sub(entry.size());
             array
         };
@@ -46,7 +52,7 @@ pub(crate) fn arrays(bytes: &Bytes) -> Result<Vec<(String, Array)>, Diagnostic> 
 }
 
 /// Reads the header first: nothing is allocated for data that the array's own shape does not account for.
-fn inflate<R: Read>(entry: &mut zip::read::ZipFile<'_, R>, left: &mut u64) -> Result<Array, Diagnostic> {
+fn inflate<R: Read>(entry: &mut zip::read::ZipFile<'_, R>, left: u64, most: u64) -> Result<Array, Diagnostic> {
     let damaged = |what: &str| Diagnostic::error("DAT006", format!("the .npz is damaged: {what}"));
     let declared = entry.size();
     let mut bytes = Vec::new();
@@ -57,8 +63,8 @@ fn inflate<R: Read>(entry: &mut zip::read::ZipFile<'_, R>, left: &mut u64) -> Re
     if total != declared {
         return Err(damaged(&format!("the array takes {total} bytes, the archive says {declared}")));
     }
-    if total > *left {
-        let message = format!("{total} bytes of compressed arrays are more than is read into memory ({MOST_INFLATED} in one file)");
+    if total > left {
+        let message = format!("{total} bytes of compressed arrays are more than is read into memory ({most} of a file of this size)");
         return Err(Diagnostic::error("DAT007", message)
             .with_help("save the array with np.save or np.savez: uncompressed arrays are read from the file as they are needed"));
     }

@@ -147,11 +147,12 @@ impl Source {
         FileStream::new(origin, columns.collect::<Result<_, _>>()?)
     }
 
-    /// Takes `INPUT=PATH` apart where INPUT is one of the model's; anything else is a path.
+    /// Takes `INPUT=PATH` apart where INPUT is one of the model's, by name or as `#` and its number; anything else is a path.
     fn argument(&self, argument: &str) -> (Option<usize>, PathBuf) {
         let named = argument.match_indices('=').find_map(|(at, _)| {
             let (name, path) = (argument.get(..at)?, argument.get(at + 1..)?);
-            Some((self.inputs.iter().position(|i| i.answers_to(name))?, path))
+            let numbered = || name.strip_prefix('#')?.parse().ok().filter(|&n: &usize| n < self.inputs.len());
+            Some((self.inputs.iter().position(|i| i.answers_to(name)).or_else(numbered)?, path))
         });
         match named {
             Some((input, path)) => (Some(input), path.into()),
@@ -211,6 +212,12 @@ impl Source {
                         other => other,
                     };
                     if let Some((name, array)) = chosen.and_then(|n| arrays.get(n)) {
+                        if used.contains(name) {
+                            return Err(Diagnostic::error("DAT010", format!("several inputs go by the name of the array '{name}'"))
+                                .in_file(file)
+                                .with_note(self.inputs_told())
+                                .with_help("name inputs by their numbers: #0=a.npy and #1=b.npy, each with a file of its own"));
+                        }
                         used.push(name.clone());
                         add(target, Part { file: file.clone(), array: Some(name.clone()), rows: Rows::Array(array.clone()) });
                     }

@@ -237,6 +237,31 @@ fn compressed_archives() {
 }
 
 #[test]
+fn small_archives_do_not_inflate_without_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().join("plain.npy");
+    npy(&plain, &floats(&[12 << 20, 2], &vec![0.0; 24 << 20]));
+    let archive = compressed(&std::fs::read(&plain).unwrap());
+    assert!(archive.len() < 1 << 20);
+    assert_eq!(code_of(one(), "a.npz", |p| std::fs::write(p, &archive).unwrap()), "DAT007");
+}
+
+#[test]
+fn one_array_feeds_one_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npz");
+    npz(&path, &[("x", &floats(&[1, 2], &[1.0, 2.0]))]);
+    let twins = vec![input("x", ElementType::F32, &[1, 2]), input("x", ElementType::F32, &[1, 2])];
+    let error = open(twins.clone(), &path).err().unwrap();
+    assert!(error.code == "DAT010" && error.to_string().contains("#0="), "{error}");
+    let other = folder.path().join("b.npy");
+    npy(&other, &floats(&[1, 2], &[3.0, 4.0]));
+    let arguments = [format!("#1={}", other.display()), format!("#0={}", path.display())];
+    let stream = Source::new(twins).open_files("both", &arguments).unwrap();
+    assert_eq!((read(&stream, 0), read(&stream, 1)), (vec![1.0, 2.0], vec![3.0, 4.0]));
+}
+
+#[test]
 fn flipped_bits_never_panic() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("whole.npz");

@@ -43,6 +43,9 @@ pub const EXTERNAL: &str = "TFL019";
 /// A feature of the format that Octet cannot represent.
 pub const UNSUPPORTED: &str = "TFL020";
 
+/// (note) Something of the file that the module has no place for, and no runtime reads.
+pub const LEFT_OUT: &str = "TFL021";
+
 /// A broken file may be wrong in a million places; this many are reported.
 const MAX_FINDINGS: usize = 100;
 
@@ -50,6 +53,7 @@ const MAX_FINDINGS: usize = 100;
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     found: Vec<Diagnostic>,
+    notes: Vec<Diagnostic>,
     left_out: usize,
 }
 
@@ -70,6 +74,18 @@ impl Report {
         } else {
             self.left_out += 1;
         }
+    }
+
+    /// Adds a note, which refuses nothing.
+    pub(crate) fn note(&mut self, code: &'static str, location: SourceLocation, message: impl Into<String>) {
+        if self.notes.len() < MAX_FINDINGS {
+            self.notes.push(Diagnostic::note(code, message).at(location));
+        }
+    }
+
+    /// The notes of a file in which nothing is wrong.
+    pub(crate) fn into_notes(self) -> Vec<Diagnostic> {
+        self.notes
     }
 
     /// Whether nothing was found.

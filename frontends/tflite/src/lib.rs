@@ -4,7 +4,8 @@
 //! every index, offset, size and option is checked. What is wrong is reported, all of it at once, as diagnostics with the codes of [`codes`].
 //! Memory stays within a small multiple of the file's size; constants are slices of the file, never copies, so a memory map works.
 //!
-//! Nothing is dropped on the way. Tensor *i* becomes value `%i`; operators that the IR does not model travel as
+//! Nothing that a runtime reads is dropped on the way; a note (`TFL021`) tells of what is: `metadata_buffer`, `debug_metadata_index`,
+//! `custom_options` of builtin operators, and `mutating_variable_inputs` where no variable tensor says the same. Tensor *i* becomes value `%i`; operators that the IR does not model travel as
 //! [`Opaque`](octet_ir::ops::Opaque), custom ones as [`Custom`](octet_ir::ops::Custom).
 //!
 //! This crate never opens a file, never runs a model and never judges whether a target could.
@@ -25,7 +26,7 @@ use octet_plugin::{Frontend, Import, register_frontend};
 /// # Errors
 /// Everything that is wrong with the file, up to a hundred findings.
 pub fn read(bytes: &Bytes) -> Result<Module, Diagnostics> {
-    model::read(bytes)
+    model::read(bytes, &mut Diagnostics::default())
 }
 
 /// The registered frontend `tflite`.
@@ -41,8 +42,8 @@ impl Frontend for TfliteFrontend {
         head.get(4..8) == Some(octet_tflite_schema::MODEL_IDENTIFIER.as_bytes())
     }
 
-    fn read(&self, bytes: Bytes, _import: &Import<'_>, _notes: &mut Diagnostics) -> Result<Module, Diagnostics> {
-        model::read(&bytes)
+    fn read(&self, bytes: Bytes, _import: &Import<'_>, notes: &mut Diagnostics) -> Result<Module, Diagnostics> {
+        model::read(&bytes, notes)
     }
 }
 

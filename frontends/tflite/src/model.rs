@@ -20,12 +20,18 @@ use crate::operators;
 use crate::tensors::{self, Described};
 
 /// Reads the whole file.
-pub(crate) fn read(bytes: &Bytes) -> Result<Module, Diagnostics> {
+///
+/// What the module has no place for goes into `notes`.
+pub(crate) fn read(bytes: &Bytes, notes: &mut Diagnostics) -> Result<Module, Diagnostics> {
     let container = Container::open(bytes)?;
     let mut report = Report::default();
     let mut reader = Reader::new(&container, &mut report);
     let module = reader.run();
-    if report.is_clean() { Ok(module) } else { Err(report.into_diagnostics()) }
+    if !report.is_clean() {
+        return Err(report.into_diagnostics());
+    }
+    notes.0.extend(report.into_notes());
+    Ok(module)
 }
 
 /// What an operator code entry says, checked once.
@@ -80,6 +86,7 @@ impl<'r, 'a> Reader<'r, 'a> {
             self.call_cycles(&module);
             self.signatures(&mut module);
             self.metadata(&mut module);
+            self.left_out();
         }
         module
     }
@@ -120,11 +127,14 @@ impl<'r, 'a> Reader<'r, 'a> {
         let label = if name.is_empty() { format!("#{index}") } else { name.to_owned() };
         let tensors = graph.tensors();
         let count = tensors.map_or(0, |t| t.len());
+        let uses = Uses::of(graph);
         let mut constants: Vec<Option<ConstId>> = Vec::with_capacity(count);
         let mut described: Vec<Option<Described>> = Vec::with_capacity(count);
         for (at, tensor) in tensors.iter().flatten().enumerate() {
-            constants.push(self.constant(&label, at, tensor, module));
-            described.push(self.describe(&label, at, tensor, graph, constants.last().copied().flatten(), module));
+            let own = !tensor.is_variable() && !uses.defined.contains(&at);
+            constants.push(self.constant(&label, at, tensor, own, module));
+            let place = Place { label: &label, at, unused: !uses.used.contains(&at) };
+            described.push(self.describe(place, tensor, graph, constants.last().copied().flatten(), module));
         }
         let mut builder = GraphBuilder::new(module, name);
         for (at, (tensor, described)) in tensors.iter().flatten().zip(described).enumerate() {
@@ -157,8 +167,9 @@ impl<'r, 'a> Reader<'r, 'a> {
         body.builder.finish();
     }
 
-    /// The constant that a tensor's buffer holds, if it holds data.
-    fn constant(&mut self, label: &str, at: usize, tensor: fb::Tensor<'a>, module: &mut Module) -> Option<ConstId> {
+    /// The constant that a tensor's buffer holds, if it holds data. `own` is whether nothing else defines the tensor: an empty vector is
+    /// data only for such a one without elements, as old writers give one to every tensor.
+    fn constant(&mut self, label: &str, at: usize, tensor: fb::Tensor<'a>, own: bool, module: &mut Module) -> Option<ConstId> {
         if tensor.external_buffer() != 0 {
             let name = self.external_file(tensor.external_buffer());
             self.report.error_help(
@@ -176,10 +187,10 @@ impl<'r, 'a> Reader<'r, 'a> {
         }
         match self.container.buffer(index) {
             Ok(Some(data)) => {
-                // An empty vector is data only for a tensor that has no elements; old writers give one to every tensor.
-                let sizes = tensor.shape().iter().flatten().any(|d| d == 0);
-                if data.is_empty() && !sizes {
-                    return None;
+                if data.is_empty() {
+                    // Not for the tensors that share the buffer: each is judged by itself.
+                    let nothing = tensor.shape().iter().flatten().any(|d| d == 0);
+                    return (own && nothing).then(|| module.add_constant(Constant::new(data)));
                 }
                 let id = module.add_constant(Constant::new(data));
                 if let Some(slot) = self.constants.get_mut(slot) {
@@ -206,8 +217,7 @@ impl<'r, 'a> Reader<'r, 'a> {
 
     fn describe(
         &mut self,
-        label: &str,
-        at: usize,
+        Place { label, at, unused }: Place<'_>,
         tensor: fb::Tensor<'a>,
         graph: fb::SubGraph<'a>,
         constant: Option<ConstId>,
@@ -220,7 +230,11 @@ impl<'r, 'a> Reader<'r, 'a> {
             let bytes = self.container.buffer(other.buffer()).ok()??;
             (!bytes.is_empty()).then_some((other, bytes))
         };
-        let described = tensors::describe(tensor, self.ranks_known && constant.is_none(), &other).and_then(|mut described| {
+        if unused && tensors::has_zero_scale(tensor) {
+            let message = "a scale of 0 means nothing; the tensor is read without its quantization, as nothing uses it";
+            self.report.note(codes::QUANTIZATION, at_tensor(label, at, tensor), message);
+        }
+        let described = tensors::describe(tensor, unused, self.ranks_known && constant.is_none(), &other).and_then(|mut described| {
             if constant.is_some() {
                 tensors::keep_axis(&mut described, tensor);
             }
@@ -316,6 +330,43 @@ impl<'r, 'a> Reader<'r, 'a> {
         }
     }
 
+    /// Notes what the file says that a module has no place for, once per kind.
+    fn left_out(&mut self) {
+        let model = self.container.model;
+        let mut note = |count: usize, what: &str| {
+            if count > 0 {
+                self.report.note(
+                    codes::LEFT_OUT,
+                    SourceLocation::default(),
+                    format!("{what} ({count}) are not carried over: no runtime reads them"),
+                );
+            }
+        };
+        note(model.metadata_buffer().map_or(0, |m| m.len()), "entries of metadata_buffer");
+        let (mut options, mut mutated, mut debug) = (0, 0, 0);
+        for graph in model.subgraphs().iter().flatten() {
+            debug += usize::from(graph.debug_metadata_index() >= 0);
+            let tensors = graph.tensors();
+            let variable = |index: i32| {
+                let index = usize::try_from(index).ok();
+                tensors.zip(index).filter(|(t, i)| *i < t.len()).is_some_and(|(t, i)| t.get(i).is_variable())
+            };
+            for op in graph.operators().iter().flatten() {
+                let code = usize::try_from(op.opcode_index()).ok().and_then(|i| self.codes.get(i));
+                let custom = matches!(code, Some(Code::Custom(..)));
+                options += usize::from(!custom && op.custom_options().is_some_and(|o| !o.is_empty()));
+                debug += usize::from(op.debug_metadata_index() >= 0);
+                // A variable tensor says itself that it changes.
+                if let (Some(flags), Some(inputs)) = (op.mutating_variable_inputs(), op.inputs()) {
+                    mutated += usize::from(flags.iter().zip(inputs.iter()).any(|(mutates, input)| mutates && !variable(input)));
+                }
+            }
+        }
+        note(options, "custom_options of builtin operators");
+        note(mutated, "mutating_variable_inputs of operators that update no variable tensor");
+        note(debug, "debug_metadata_index entries");
+    }
+
     fn metadata(&mut self, module: &mut Module) {
         for entry in self.container.model.metadata().iter().flatten() {
             let name = entry.name().unwrap_or_default().to_owned();
@@ -326,6 +377,36 @@ impl<'r, 'a> Reader<'r, 'a> {
                 }
             }
         }
+    }
+}
+
+/// Which tensor of which graph is described.
+struct Place<'l> {
+    label: &'l str,
+    at: usize,
+    /// Whether no operator, input or output names it.
+    unused: bool,
+}
+
+/// Tensors by what is done with them.
+struct Uses {
+    /// Graph inputs and what operators compute.
+    defined: BTreeSet<usize>,
+    /// Those, graph outputs and what operators read.
+    used: BTreeSet<usize>,
+}
+
+impl Uses {
+    fn of(graph: fb::SubGraph<'_>) -> Self {
+        let mut defined: BTreeSet<usize> = graph.inputs().iter().flatten().filter_map(|i| usize::try_from(i).ok()).collect();
+        let mut used: BTreeSet<usize> = graph.outputs().iter().flatten().filter_map(|i| usize::try_from(i).ok()).collect();
+        for op in graph.operators().iter().flatten() {
+            defined
+                .extend(op.outputs().iter().flatten().chain(op.intermediates().iter().flatten()).filter_map(|i| usize::try_from(i).ok()));
+            used.extend(op.inputs().iter().flatten().filter_map(|i| usize::try_from(i).ok()));
+        }
+        used.extend(&defined);
+        Self { defined, used }
     }
 }
 

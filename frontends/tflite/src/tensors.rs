@@ -22,9 +22,10 @@ pub(crate) struct Described {
 }
 
 /// Reads everything of a tensor but its data. `constant` gives the bytes of another tensor of the same graph, which block-wise
-/// scales need; `unranked` is whether a tensor without sizes and without a mark of its rank is one of unknown rank, and no scalar.
+/// scales need; `unused` lets a scale of 0 pass, which then means no quantization; `unranked` is whether a tensor without sizes and without a mark of its rank is one of unknown rank, and no scalar.
 pub(crate) fn describe<'a>(
     tensor: fb::Tensor<'a>,
+    unused: bool,
     unranked: bool,
     constant: &dyn Fn(i32) -> Option<(fb::Tensor<'a>, Bytes)>,
 ) -> Result<Described, Finding> {
@@ -32,12 +33,18 @@ pub(crate) fn describe<'a>(
         .ok_or_else(|| (codes::ELEMENT_TYPE, format!("element type {} is not one of the format's", tensor.type_().0)))?;
     let shape = shape(tensor, unranked)?;
     let (quant, range) = match tensor.quantization() {
+        Some(_) if unused && has_zero_scale(tensor) => (None, None),
         Some(q) => quantization(q, elem, &shape, constant)?,
         None => (None, None),
     };
     let sparsity = tensor.sparsity().map(|s| sparsity(s, shape.dims())).transpose()?.map(Arc::new);
     let ty = Type { elem, shape, quant: quant.map(Arc::new) };
     Ok(Described { ty, range, sparsity })
+}
+
+/// Whether a tensor has a scale of 0, which means nothing: some writers give one to tensors that they took out of use.
+pub(crate) fn has_zero_scale(tensor: fb::Tensor<'_>) -> bool {
+    tensor.quantization().and_then(|q| q.scale()).is_some_and(|scales| scales.iter().any(|scale| scale == 0.0))
 }
 
 /// The IR's name for an element type of the file.

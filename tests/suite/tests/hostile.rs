@@ -241,6 +241,63 @@ fn oddities_are_survived() {
     }
 }
 
+/// The notes on a file that is taken.
+fn notes(name: &str, model: &ModelT) -> Vec<String> {
+    let frontends = Registry::<FrontendEntry>::collect().expect("the registry is sound");
+    let frontend = frontends.get("tflite").expect("the TFLite reader is linked").frontend;
+    let (options, mut notes) = (ImportOptions::default(), Diagnostics::default());
+    let module = frontend.read(Bytes::from(bytes(model)), &Import::alone(&options), &mut notes).unwrap_or_else(|e| panic!("{name}: {e}"));
+    verify(&module).unwrap_or_else(|e| panic!("{name}: {e}"));
+    notes.0.iter().map(ToString::to_string).collect()
+}
+
+/// Old writers give every tensor an empty vector for a buffer.
+#[test]
+fn empty_buffers_define_nothing_that_something_else_defines() {
+    let empty = || make(|t: &mut BufferT| t.data = Some(Vec::new()));
+    for (name, shapes, buffers) in [
+        ("an unused tensor", [[1, 4], [1, 4], [0, 2]], [0, 0, 0]),
+        ("an input and a result", [[0, 2], [0, 2], [0, 2]], [0, 0, 0]),
+        ("buffers of their own", [[0, 2], [0, 2], [0, 2]], [1, 2, 2]),
+    ] {
+        let mut model = sound();
+        model.buffers = Some(vec![empty(), empty(), empty()]);
+        // The unused one stands first or last.
+        for order in [[0, 1, 2], [2, 0, 1]] {
+            let body = graph(&mut model);
+            body.tensors = Some(order.iter().map(|&i| tensor(&shapes[i], buffers[i])).collect());
+            let at = |i: usize| order.iter().position(|&o| o == i).and_then(|p| i32::try_from(p).ok()).expect("a place");
+            body.inputs = Some(vec![at(0)]);
+            body.outputs = Some(vec![at(1)]);
+            let op = first_op(&mut model);
+            (op.inputs, op.outputs) = (Some(vec![at(0)]), Some(vec![at(1)]));
+            assert_eq!(notes(name, &model), [""; 0], "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_is_left_out_is_told() {
+    let mut model = sound();
+    assert_eq!(notes("sound", &model), [""; 0]);
+    model.metadata_buffer = Some(vec![0]);
+    let op = first_op(&mut model);
+    op.custom_options = Some(vec![1, 2]);
+    op.mutating_variable_inputs = Some(vec![true]);
+    let told = notes("left out", &model).join("\n");
+    for part in ["metadata_buffer (1)", "custom_options of builtin operators (1)", "mutating_variable_inputs", "TFL021"] {
+        assert!(told.contains(part) || told.contains(&part.replace(" (1)", "")), "{part} in {told}");
+    }
+    let mut model = sound();
+    let mut unused = tensor(&[1, 4], 0);
+    unused.quantization = Some(Box::new(make(|t: &mut QuantizationParametersT| t.scale = Some(vec![0.0]))));
+    graph(&mut model).tensors.as_mut().expect("tensors").push(unused);
+    let told = notes("a scale of 0", &model).join("\n");
+    assert!(told.contains("TFL008"), "{told}");
+    first_op(&mut model).inputs = Some(vec![2]);
+    refused("a scale of 0 that an operator reads", bytes(&model));
+}
+
 #[test]
 fn a_million_operators_fit_the_memory() {
     let mut model = sound();

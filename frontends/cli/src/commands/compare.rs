@@ -90,7 +90,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
     let like = paired(&input_names(&others), &input_names(&inputs)).into_iter().filter_map(|at| inputs.get(at).cloned()).collect();
     let (a, b) = (side(a, arguments, None, terminal)?, side(b, arguments, Some(like), terminal)?);
     let total = a.stream.samples();
-    let labels = arguments.labels.as_deref().map(|path| labels(path, total)).transpose()?;
+    let labels = arguments.labels.as_deref().map(|path| labels(path, total, scores(&a.module))).transpose()?;
     if labels.is_some() {
         one_row_a_sample(&a.module)?;
     }
@@ -280,8 +280,8 @@ fn one_row_a_sample(module: &Module) -> Result<(), Failure> {
     Err(Failure::usage(Diagnostic::error("CLI002", message).on_tensor(main.value_name(scores))))
 }
 
-/// Class numbers, one a sample.
-fn labels(path: &Path, samples: usize) -> Result<Vec<i64>, Failure> {
+/// Class numbers, one a sample, below `classes` where that is known.
+fn labels(path: &Path, samples: usize, classes: Option<usize>) -> Result<Vec<i64>, Failure> {
     let arrays = read_arrays(path)?;
     let chosen = match arrays.as_slice() {
         [only] => Some(only),
@@ -295,7 +295,27 @@ fn labels(path: &Path, samples: usize) -> Result<Vec<i64>, Failure> {
     if values.len() != samples {
         return Err(at(Diagnostic::error("DAT014", format!("there are {} labels for {samples} samples", values.len()))));
     }
-    Ok(values.into_iter().map(|v| v as i64).collect())
+    let labels: Vec<i64> = values.into_iter().map(|v| v as i64).collect();
+    let is_class = |label: &i64| usize::try_from(*label).is_ok_and(|label| classes.is_none_or(|classes| label < classes));
+    if let Some((sample, label)) = labels.iter().enumerate().find(|(_, label)| !is_class(label)) {
+        let message = match classes {
+            Some(classes) => format!(
+                "label {label} of sample {sample} is no class: the model gives {classes} scores, of classes 0 to {}",
+                classes.saturating_sub(1)
+            ),
+            None => format!("label {label} of sample {sample} is no class"),
+        };
+        return Err(at(Diagnostic::error("DAT012", message)));
+    }
+    Ok(labels)
+}
+
+/// How many scores the first output holds, where that is fixed.
+fn scores(module: &Module) -> Option<usize> {
+    let main = module.main();
+    let ty = main.ty(*main.outputs().first()?);
+    let last = ty.shape.dims().len().checked_sub(1)?;
+    ty.shape.dynamic(last).is_none().then(|| ty.shape.dims().get(last).copied())?
 }
 
 fn missed(arguments: &Arguments, names: &[String], outputs: &[Comparison]) -> Vec<Diagnostic> {

@@ -68,6 +68,9 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
         Some(key) => Some(module.signatures.iter().find(|s| s.key == *key).ok_or_else(|| no_signature(&module, key))?),
         None => None,
     };
+    if let Some(signature) = signature {
+        all_inputs_named(&module, signature)?;
+    }
     let graph = signature.map_or(module.main_id(), |s| s.graph);
     let feed = if arguments.dequantize { Feed::Real } else { Feed::Raw };
     let source = Source::new(Input::of(&module, graph)).feed(feed);
@@ -120,6 +123,17 @@ fn no_signature(module: &Module, key: &str) -> Failure {
     let keys: Vec<&str> = module.signatures.iter().map(|s| s.key.as_str()).collect();
     let known = if keys.is_empty() { "the model has none".to_owned() } else { format!("there are: {}", keys.join(", ")) };
     Failure::usage(Diagnostic::error("CLI002", format!("there is no signature '{key}'")).with_note(known))
+}
+
+/// Refuses a signature that leaves out an input of its graph: nothing would say what that input holds.
+fn all_inputs_named(module: &Module, signature: &octet_ir::Signature) -> Result<(), Failure> {
+    let Some(graph) = module.get_graph(signature.graph) else { return Ok(()) };
+    let missing = graph.inputs().iter().enumerate().find(|(number, _)| signature.inputs.iter().all(|(_, named)| named != number));
+    let Some((_, &input)) = missing else { return Ok(()) };
+    let message = format!("the signature '{}' leaves out an input of its graph, which would have no value", signature.key);
+    let error = Diagnostic::error("CLI002", message).on_tensor(graph.value_name(input));
+    let main = signature.graph == module.main_id();
+    Err(Failure::usage(if main { error.with_help("run the model without --signature and feed all its inputs") } else { error }))
 }
 
 /// A name that stands already gets its number.
