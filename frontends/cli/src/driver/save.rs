@@ -173,8 +173,8 @@ fn write_all(artifacts: &[Artifact], destination: &Destination) -> Result<usize,
     Ok(artifacts.iter().map(|a| a.bytes.len()).sum())
 }
 
-/// Writes several files at once. All are complete under temporary names, and nothing is known to be in their way, before the first appears; the main one
-/// appears last.
+/// Writes several files at once. All are complete under temporary names, and nothing is known to be in their way, before the first appears;
+/// the main one appears last.
 fn place(others: &[(PathBuf, &[u8])], destination: &Destination, main: &[&[u8]]) -> Result<(), Diagnostic> {
     let written = |path: &Path, bytes: &[u8]| {
         Destination::new(path)?;
