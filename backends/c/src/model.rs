@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use octet_loops::plan::Plan;
-use octet_loops::{Arg, BufferKind, ConstantData, Data, Port, Program, Role};
+use octet_loops::{Arg, BufferKind, ConstantData, Control, Data, Port, Program, Role, Step};
 
 use crate::primitives;
 use crate::print::{self, Needs, c_elem, float};
@@ -192,15 +192,35 @@ impl<'a> Printed<'a> {
         if self.program.steps.is_empty() {
             text.push_str("    (void)model;\n");
         }
+        let mut depth = 1;
         for step in &self.program.steps {
-            let _ = writeln!(text, "    /* {} */", comment(&step.label));
-            for call in &step.calls {
-                let args: Vec<String> = call.args.iter().map(|&a| self.place(a)).collect();
-                let _ = writeln!(text, "    {}({});", call.kernel, args.join(", "));
-            }
+            self.step(step, &mut depth, &mut text);
         }
         text.push_str("}\n");
         text
+    }
+
+    /// What a step runs, or the statement that says what runs.
+    fn step(&self, step: &Step, depth: &mut usize, text: &mut String) {
+        let (before, statement, after) = match step.control {
+            Control::Next => {
+                let pad = "    ".repeat(*depth);
+                let _ = writeln!(text, "{pad}/* {} */", comment(&step.label));
+                for call in &step.calls {
+                    let args: Vec<String> = call.args.iter().map(|&a| self.place(a)).collect();
+                    let _ = writeln!(text, "{pad}{}({});", call.kernel, args.join(", "));
+                }
+                return;
+            }
+            Control::If(place) => (0, format!("if (({})[0] != 0) {{", self.place(place)), 1),
+            Control::Else => (1, "} else {".into(), 1),
+            Control::Loop => (0, "for (;;) {".into(), 1),
+            Control::BreakUnless(place) => (0, format!("if (({})[0] == 0) {{ break; }}", self.place(place)), 0),
+            Control::EndIf | Control::EndLoop => (1, "}".into(), 0),
+        };
+        *depth = depth.saturating_sub(before);
+        let _ = writeln!(text, "{}{statement}", "    ".repeat(*depth));
+        *depth += after;
     }
 }
 

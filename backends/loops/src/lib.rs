@@ -14,4 +14,4 @@ pub mod plan;
 mod program;
 
 pub use lower::lower;
-pub use program::{Arg, Buffer, BufferKind, Call, ConstantData, Data, Overlap, Port, Program, Role, Step};
+pub use program::{Arg, Buffer, BufferKind, Call, ConstantData, Control, Data, Overlap, Port, Program, Role, Step};

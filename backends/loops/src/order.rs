@@ -242,6 +242,11 @@ impl Steps {
 /// Puts the steps into the order whose peak is the lowest, if its plan is smaller than that of the graph's own order; answers with the plan.
 pub fn plan_in_best_order(program: &mut Program, options: &PlanOptions) -> (Plan, Order) {
     let own = plan(program, options);
+    if !program.is_straight() {
+        // Steps between marks stay there.
+        let peak = own.lower_bound;
+        return (own, Order { peak, bound: peak, changed: false });
+    }
     let steps = Steps::of(program, options);
     let identity: Vec<usize> = (0..program.steps.len()).collect();
     let start = steps.peak(&identity);

@@ -192,6 +192,26 @@ impl Overlap {
     }
 }
 
+/// Which steps run next. What `If` and `Loop` begin is properly nested, and ends with `EndIf` and `EndLoop`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Control {
+    /// The next one.
+    #[default]
+    Next,
+    /// Those up to [`Else`](Self::Else) if the byte at this place is not 0, those behind it if it is.
+    If(Arg),
+    /// Begins the other branch.
+    Else,
+    /// Ends both branches.
+    EndIf,
+    /// Begins what runs again and again.
+    Loop,
+    /// Those behind [`EndLoop`](Self::EndLoop) if the byte at this place is 0. There is one in every loop, not within a branch.
+    BreakUnless(Arg),
+    /// Those behind [`Loop`](Self::Loop).
+    EndLoop,
+}
+
 /// What one operation became.
 #[derive(Clone, Debug, Default)]
 pub struct Step {
@@ -199,12 +219,25 @@ pub struct Step {
     pub label: String,
     /// Multiply-accumulates.
     pub macs: u64,
-    /// What runs.
+    /// What runs. A step with control has no calls.
     pub calls: Vec<Call>,
+    /// Which steps run next.
+    pub control: Control,
     /// Memory that it needs for itself.
     pub scratch: Vec<usize>,
     /// Overlaps that its kernels allow.
     pub overlaps: Vec<Overlap>,
+}
+
+impl Step {
+    /// Everything that it reads or writes.
+    pub fn args(&self) -> impl Iterator<Item = Arg> {
+        let condition = match self.control {
+            Control::If(place) | Control::BreakUnless(place) => Some(place),
+            Control::Next | Control::Else | Control::EndIf | Control::Loop | Control::EndLoop => None,
+        };
+        self.calls.iter().flat_map(|c| c.args.iter().copied()).chain(condition)
+    }
 }
 
 /// An input or output of the model.
@@ -230,6 +263,36 @@ impl Program {
         }
         self.constants.push(ConstantData { name: name.to_owned(), data, role });
         self.constants.len() - 1
+    }
+
+    /// For every step the one that its control leads to: from a condition to the mark where the other case goes on, from `Else` to `EndIf`, from `EndLoop`
+    /// to `Loop`.
+    #[must_use]
+    pub fn jumps(&self) -> Vec<Option<usize>> {
+        let mut jumps = vec![None; self.steps.len()];
+        let mut open = Vec::new();
+        for (index, step) in self.steps.iter().enumerate() {
+            match step.control {
+                Control::Next => {}
+                Control::If(_) | Control::Loop | Control::BreakUnless(_) => open.push(index),
+                Control::Else => {
+                    open.pop().into_iter().for_each(|condition: usize| jumps[condition] = Some(index));
+                    open.push(index);
+                }
+                Control::EndIf => open.pop().into_iter().for_each(|branch| jumps[branch] = Some(index)),
+                Control::EndLoop => {
+                    open.pop().into_iter().for_each(|condition| jumps[condition] = Some(index));
+                    jumps[index] = open.pop();
+                }
+            }
+        }
+        jumps
+    }
+
+    /// Whether all steps run once, in order.
+    #[must_use]
+    pub fn is_straight(&self) -> bool {
+        self.steps.iter().all(|s| s.control == Control::Next)
     }
 
     /// Kernels that are called, callees first.

@@ -2,12 +2,12 @@
 
 use octet_ir::Diagnostic;
 use octet_loops::plan::Plan;
-use octet_loops::{Arg, BufferKind, Port, Program};
+use octet_loops::{Arg, BufferKind, Control, Port, Program};
 use wasm_encoder::{
     BlockType, ConstExpr, CustomSection, DataSection, ExportKind, ExportSection, MemorySection, MemoryType, Module, StartSection, ValType,
 };
 
-use crate::asm::{Asm, Signature};
+use crate::asm::{Asm, Signature, at};
 use crate::describe::{self, Description, Tensor};
 use crate::encode::{self, address};
 use crate::fast::Rewritten;
@@ -76,7 +76,7 @@ impl Layout {
 fn used(program: &Program) -> Vec<bool> {
     let mut used = vec![false; program.constants.len()];
     let ports = program.inputs.iter().chain(&program.outputs).map(|p| p.place);
-    let args = program.steps.iter().flat_map(|s| &s.calls).flat_map(|c| c.args.iter().copied());
+    let args = program.steps.iter().flat_map(octet_loops::Step::args);
     for arg in ports.chain(args) {
         if let Arg::Constant { constant, .. } = arg {
             used[constant] = true;
@@ -121,12 +121,24 @@ pub(crate) fn module(
     encode::kernels(program, &mut functions, &mut memory)?;
 
     let mut invoke = Asm::new(0);
-    for call in program.steps.iter().flat_map(|s| &s.calls) {
-        for &arg in &call.args {
-            invoke.s().i32_const(place(arg)?);
+    for step in &program.steps {
+        for call in &step.calls {
+            for &arg in &call.args {
+                invoke.s().i32_const(place(arg)?);
+            }
+            let index = functions.named(&call.kernel)?;
+            invoke.s().call(index);
         }
-        let index = functions.named(&call.kernel)?;
-        invoke.s().call(index);
+        let mut s = invoke.s();
+        match step.control {
+            Control::Next => {}
+            Control::If(flag) => drop(s.i32_const(place(flag)?).i32_load8_u(at(0, 0)).if_(BlockType::Empty)),
+            Control::Else => drop(s.else_()),
+            Control::EndIf => drop(s.end()),
+            Control::Loop => drop(s.block(BlockType::Empty).loop_(BlockType::Empty)),
+            Control::BreakUnless(flag) => drop(s.i32_const(place(flag)?).i32_load8_u(at(0, 0)).i32_eqz().br_if(1)),
+            Control::EndLoop => drop(s.br(0).end().end()),
+        }
     }
     let nothing = || Signature { params: Vec::new(), results: Vec::new() };
     let mut exports = ExportSection::new();

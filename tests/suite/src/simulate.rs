@@ -3,7 +3,7 @@
 
 use octet_loops::lang::{BinOp, Builtin, Elem, Expr, ExprKind, Function, Stmt, Ty};
 use octet_loops::plan::Plan;
-use octet_loops::{Arg, Port, Program};
+use octet_loops::{Arg, Control, Port, Program};
 
 /// Bytes, and for each the buffer that wrote it last.
 struct Memory {
@@ -89,7 +89,17 @@ impl<'p> Simulation<'p> {
                 self.store_byte(buffer, offset + at, *byte)?;
             }
         }
-        for step in &program.steps {
+        let jumps = program.jumps();
+        let mut next = 0;
+        while let Some(step) = program.steps.get(next) {
+            let jump = jumps[next].ok_or("this step leads nowhere else");
+            next += 1;
+            match step.control {
+                Control::If(place) | Control::BreakUnless(place) if self.byte_at(place)? == 0 => next = jump? + 1,
+                Control::Else => next = jump? + 1,
+                Control::EndLoop => next = jump?,
+                Control::Next | Control::If(_) | Control::EndIf | Control::Loop | Control::BreakUnless(_) => {}
+            }
             for call in &step.calls {
                 let function = program.library.function(&call.kernel).ok_or("no such kernel")?;
                 let args = call.args.iter().map(|&a| self.argument(a)).collect::<Result<Vec<_>>>()?;
@@ -105,6 +115,15 @@ impl<'p> Simulation<'p> {
                 (0..size).map(|at| self.load_byte(buffer, offset + at)).collect()
             })
             .collect()
+    }
+
+    /// The first byte at a place.
+    fn byte_at(&mut self, place: Arg) -> Result<u8> {
+        match place {
+            Arg::Buffer { buffer, offset } => self.load_byte(buffer, offset * self.program.buffers[buffer].elem.bytes()),
+            Arg::Constant { constant, offset } => self.constants[constant].get(offset).copied().ok_or_else(|| "an empty condition".into()),
+            other => Err(format!("{other:?} is no condition")),
+        }
     }
 
     fn argument(&self, arg: Arg) -> Result<Value> {

@@ -15,14 +15,14 @@ fn optimized(module: &Module) -> Module {
 fn compare(module: &Module, options: &COptions, compiler: &str, flags: &[&str], count: usize, exact: bool) -> Result<(), String> {
     let mut interpreter = ours::interpreter(module, RoundingProfile::default(), Wanted::Outputs)?;
     let inputs = ours::random_inputs(&interpreter, count, 7)?;
-    compare_on(&mut interpreter, inputs, module, options, compiler, flags, count, exact)
+    compare_on(&mut interpreter, &inputs, module, options, compiler, flags, count, exact)
 }
 
 /// The same on given inputs.
 #[expect(clippy::too_many_arguments, reason = "what to build, how, and what to run it on")]
 fn compare_on(
     interpreter: &mut octet_eval::Interpreter,
-    inputs: std::collections::BTreeMap<String, octet_tests::peers::Array>,
+    inputs: &std::collections::BTreeMap<String, octet_tests::peers::Array>,
     module: &Module,
     options: &COptions,
     compiler: &str,
@@ -30,7 +30,7 @@ fn compare_on(
     count: usize,
     exact: bool,
 ) -> Result<(), String> {
-    let wanted = ours::run(interpreter, &inputs, Wanted::Outputs)?;
+    let wanted = ours::run(interpreter, inputs, Wanted::Outputs)?;
     // What has no inputs runs once.
     let count = if inputs.is_empty() { 1 } else { count };
     let sample = |at: usize| (0..inputs.len()).filter_map(|i| inputs[&i.to_string()].sample(at)).flatten().copied().collect::<Vec<u8>>();
@@ -85,7 +85,8 @@ fn zoo_integer_networks_have_the_interpreters_bytes() {
 fn remainders_are_exact_for_all_finite_numbers() {
     const COUNT: usize = 2048;
     let source = format!(
-        "octet.ir 1\ngraph @main(%0: {COUNT} f32 loc(\"a\"), %1: {COUNT} f32 loc(\"b\")) {{\n  %2 = floor_mod(%0, %1) : {COUNT} f32 loc(\"y\")\n  return %2\n}}\n"
+        "octet.ir 1\ngraph @main(%0: {COUNT} f32 loc(\"a\"), %1: {COUNT} f32 loc(\"b\")) {{\n  \
+         %2 = floor_mod(%0, %1) : {COUNT} f32 loc(\"y\")\n  return %2\n}}\n"
     );
     let module = octet_ir::text::parse(&source, &bytes::Bytes::new()).expect("it reads");
     octet_ir::verify::verify(&module).expect("it is sound");
@@ -113,7 +114,53 @@ fn remainders_are_exact_for_all_finite_numbers() {
         array.bytes[..4].copy_from_slice(&0.0f32.to_le_bytes());
         array.bytes[4..8].copy_from_slice(&(-0.0f32).to_le_bytes());
     }
-    compare_on(&mut interpreter, inputs, &module, &COptions::default(), "gcc", native::STRICT, 2, true).expect("the same bits");
+    compare_on(&mut interpreter, &inputs, &module, &COptions::default(), "gcc", native::STRICT, 2, true).expect("the same bits");
+}
+
+/// Loops that swap what they carry, inside a branch, with what every turn passes on; none, one and several turns.
+#[test]
+fn loops_and_branches_have_the_interpreters_bytes() {
+    const SOURCE: &str = "octet.ir 1
+graph @main(%0: 1 f32 loc(\"c\"), %1: 1 f32 loc(\"n\"), %2: 3 f32 loc(\"a\"), %3: 3 f32 loc(\"b\")) {
+  %7 = const [0.0] : 1 f32
+  %8 = greater(%0, %7) : 1 bool
+  %9 = cast(%1) : 1 i32
+  %4, %5 = if(%8, %9, %2, %3) {then_graph = 1, else_graph = 2} : 3 f32 loc(\"y\"), 3 f32 loc(\"z\")
+  %6 = add(%4, %2) : 3 f32 loc(\"s\")
+  return %5, %6
+}
+graph @then(%0: 1 i32, %1: 3 f32, %2: 3 f32) {
+  %3, %4, %5, %6 = while(%0, %1, %2, %1) {cond_graph = 3, body_graph = 4} : 1 i32, 3 f32, 3 f32, 3 f32
+  %7 = add(%6, %5) : 3 f32
+  return %4, %7
+}
+graph @else(%0: 1 i32, %1: 3 f32, %2: 3 f32) {
+  return %2, %2
+}
+graph @cond(%0: 1 i32, %1: 3 f32, %2: 3 f32, %3: 3 f32) {
+  %4 = const [3] : 1 i32
+  %5 = less(%0, %4) : 1 bool
+  return %5
+}
+graph @body(%0: 1 i32, %1: 3 f32, %2: 3 f32, %3: 3 f32) {
+  %4 = const [1] : 1 i32
+  %5 = add(%0, %4) : 1 i32
+  %6 = sub(%1, %3) : 3 f32
+  return %5, %2, %6, %3
+}
+";
+    let module = octet_ir::text::parse(SOURCE, &bytes::Bytes::new()).expect("it reads");
+    octet_ir::verify::verify(&module).expect("it is sound");
+    let mut interpreter = ours::interpreter(&module, RoundingProfile::default(), Wanted::Outputs).expect("it runs");
+    let mut inputs = ours::random_inputs(&interpreter, 8, 3).expect("inputs");
+    let (conditions, starts) = ([1.0f32, 2.0, 3.0, 1.0, 1.0, 1.0, 0.0, -1.0], [-2.0f32, 0.0, 1.0, 2.0, 3.0, 4.0, 0.0, 4.0]);
+    for (key, values) in [("0", conditions), ("1", starts)] {
+        inputs.get_mut(key).expect("an input").bytes = values.iter().flat_map(|n| n.to_le_bytes()).collect();
+    }
+    for overlap in [true, false] {
+        let options = COptions { overlap, ..COptions::default() };
+        compare_on(&mut interpreter, &inputs, &module, &options, "gcc", native::STRICT, 8, true).expect("the same bytes");
+    }
 }
 
 /// What target `tflm` writes computes the same in unmodified TFLite Micro, in an arena of the size that `c-array` prints.
@@ -195,15 +242,23 @@ fn generated_graphs_have_the_interpreters_bytes() {
         ("uint8", Profile::uint8(), true),
         ("uint8 resizes", Profile::uint8().only(&["resize_bilinear"]), true),
         ("float remainders", Profile::float().only(&["floor_mod"]), true),
+        ("int8 calls", Profile::int8(), true),
+        ("int16x8 calls", Profile::int16x8(), true),
+        ("float calls", Profile::float(), false),
     ];
     for (name, profile, exact) in profiles {
-        let profile = Profile { control_flow: false, max_ops: 6, max_elements: 256, ..profile };
+        let calls = name.ends_with("calls");
+        let profile = Profile { control_flow: calls, state: profile.state && !calls, max_ops: 6, max_elements: 256, ..profile };
         // TFLite Micro has no kernels for unsigned bytes.
         let profile = if name.starts_with("uint8") { profile.on(Runtime::LiteRt) } else { profile.on(Runtime::Tflm) };
         let (mut seed, mut here) = (0, 0);
         let wanted = if full { 120 } else { 10 };
         while here < wanted && seed < 40 * wanted {
             let module = generate(seed, &profile);
+            if calls && module.graphs().count() < 2 {
+                seed += 1;
+                continue;
+            }
             let answer = holds(&module, &|module| compare(module, &COptions::default(), "gcc", native::STRICT, 2, exact));
             match answer {
                 Ok(()) => here += 1,
@@ -218,6 +273,10 @@ fn generated_graphs_have_the_interpreters_bytes() {
             }
             seed += 1;
         }
+        if here == 0 {
+            findings.push(format!("{name}: nothing ran"));
+        }
+        println!("{name}: {here} graphs");
         ran += here;
     }
     let mut refused: Vec<(u64, String)> = refused.into_iter().map(|(why, n)| (n, why)).collect();

@@ -121,15 +121,21 @@ fn generated_graphs_have_the_interpreters_bytes() {
         ("float", Profile::float(), false),
         ("uint8 resizes", Profile::uint8().only(&["resize_bilinear"]), true),
         ("float remainders", Profile::float().only(&["floor_mod"]), true),
+        ("int8 calls", Profile::int8(), true),
     ];
     for (name, profile, exact) in profiles {
-        let profile = Profile { control_flow: false, state: false, max_ops: 6, max_elements: 256, ..profile };
+        let calls = name.ends_with("calls");
+        let profile = Profile { control_flow: calls, state: false, max_ops: 6, max_elements: 256, ..profile };
         // TFLite Micro has no kernels for unsigned bytes.
         let profile = profile.on(if name.starts_with("uint8") { Runtime::LiteRt } else { Runtime::Tflm });
         let (mut seed, mut here) = (0, 0);
         let wanted = if full { 170 } else { 24 };
         while here < wanted && seed < 40 * wanted {
             let module = generate(seed, &profile);
+            if calls && module.graphs().count() < 2 {
+                seed += 1;
+                continue;
+            }
             let before = cases.batch.len();
             match cases.add(&format!("{name} {seed}"), &module, exact, 2) {
                 Ok(()) => here += 1,

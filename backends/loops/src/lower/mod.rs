@@ -1,5 +1,6 @@
 //! From operations to calls of kernels: every operation has its function here, or a refusal that says why not.
 
+mod calls;
 mod elementwise;
 mod float;
 mod fold;
@@ -48,28 +49,15 @@ pub fn lower(module: &Module) -> std::result::Result<Program, Diagnostics> {
         folded: BTreeMap::new(),
         pending: Vec::new(),
         step: Step::default(),
+        calling: Vec::new(),
+        problems: Diagnostics::default(),
     };
-    let mut problems = Diagnostics::default();
     if let Err(problem) = cx.inputs() {
-        problems.push(problem);
+        cx.problems.push(problem);
     }
-    for (id, operation) in cx.graph.ops() {
-        cx.begin(operation);
-        match cx.operation(operation) {
-            Ok(()) => cx.end(),
-            Err(problem) => {
-                problems.push(problem.at(cx.location(id, operation)));
-                // What reads the results is lowered all the same, to find everything that is in the way.
-                for &id in operation.results() {
-                    if cx.allocate(id).is_err() {
-                        cx.places.insert(id, Arg::Int(0));
-                    }
-                }
-            }
-        }
-    }
-    if problems.has_errors() {
-        return Err(problems);
+    cx.operations();
+    if cx.problems.has_errors() {
+        return Err(cx.problems);
     }
     cx.outputs().and_then(|()| cx.finish()).map_err(Diagnostics::from)
 }
@@ -92,9 +80,31 @@ struct Cx<'m> {
     folded: BTreeMap<ValueId, Constant>,
     pending: Vec<Pending>,
     step: Step,
+    /// Graphs that are being lowered inside one another, by number.
+    calling: Vec<usize>,
+    problems: Diagnostics,
 }
 
 impl<'m> Cx<'m> {
+    /// Lowers all operations of the graph.
+    fn operations(&mut self) {
+        for (id, operation) in self.graph.ops() {
+            self.begin(operation);
+            match self.operation(operation) {
+                Ok(()) => self.end(),
+                Err(problem) => {
+                    self.problems.push(problem.at(self.location(id, operation)));
+                    // What reads the results is lowered all the same, to find everything that is in the way.
+                    for &id in operation.results() {
+                        if self.allocate(id).is_err() {
+                            self.places.insert(id, Arg::Int(0));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     fn location(&self, id: OpId, operation: &Operation) -> SourceLocation {
         SourceLocation {
             graph: Some(self.graph.name().to_owned()),
@@ -141,17 +151,23 @@ impl<'m> Cx<'m> {
             let state = matches!(place, Arg::Buffer { buffer, .. } if self.program.buffers[buffer].kind == BufferKind::State);
             if matches!(place, Arg::Constant { .. }) || taken.contains(&place) || state {
                 // Every output has memory of its own.
-                self.step = Step { label: format!("COPY {}", self.graph.value_name(id)), ..Step::default() };
                 let copy = self.allocate(id)?;
-                let (elem, len) = (self.elem(id)?, self.count(self.graph.ty(id))?);
-                self.call("copy_run", &[elem], vec![place, copy, Arg::Int(len)], None)?;
-                self.end();
+                self.carry(id, place, copy)?;
                 place = copy;
             }
             taken.push(place);
             let port = self.port(id, place)?;
             self.program.outputs.push(port);
         }
+        Ok(())
+    }
+
+    /// A step that copies what lies at a place and has the type of this value.
+    fn carry(&mut self, id: ValueId, from: Arg, to: Arg) -> Result<()> {
+        self.step = Step { label: format!("COPY {}", self.graph.value_name(id)), ..Step::default() };
+        let (elem, len) = (self.elem(id)?, self.count(self.graph.ty(id))?);
+        self.call("copy_run", &[elem], vec![from, to, Arg::Int(len)], None)?;
+        self.end();
         Ok(())
     }
 
@@ -381,6 +397,8 @@ impl<'m> Cx<'m> {
             Op::Dequantize(_) => self.dequantize(operation),
             Op::Reshape(_) | Op::Squeeze(_) | Op::ExpandDims(_) => self.alias(operation),
             Op::Gather(op) if !self.known(operation, 1) => self.gather(op, operation),
+            Op::If(op) => self.branch(op, operation),
+            Op::While(op) => self.repeat(op, operation),
             Op::Transpose(_)
             | Op::Slice(_)
             | Op::StridedSlice(_)
@@ -428,8 +446,6 @@ impl<'m> Cx<'m> {
             | Op::Rnn(_)
             | Op::UnidirectionalSequenceRnn(_)
             | Op::BidirectionalSequenceRnn(_)
-            | Op::If(_)
-            | Op::While(_)
             | Op::CallOnce(_)
             | Op::VarHandle(_)
             | Op::ReadVariable(_)

@@ -128,7 +128,8 @@ fn plan_some(program: &Program, options: &PlanOptions, chosen: &dyn Fn(usize) ->
     Plan { offsets, lives, size, lower_bound, stack }
 }
 
-/// First and last step at which each arena buffer holds something that is still wanted. Inputs hold theirs from the start, outputs until the end.
+/// First and last step at which each arena buffer holds something that is still wanted. Inputs hold theirs from the start, outputs until the end; what a
+/// loop finds there, until the loop ends, since every turn may read it again.
 fn lives(program: &Program) -> Vec<Option<(usize, usize)>> {
     let mut lives: Vec<Option<(usize, usize)>> = vec![None; program.buffers.len()];
     let mut touch = |place: Arg, step: usize| {
@@ -143,10 +144,24 @@ fn lives(program: &Program) -> Vec<Option<(usize, usize)>> {
         touch(port.place, 0);
     }
     for (index, step) in program.steps.iter().enumerate() {
-        step.calls.iter().flat_map(|c| &c.args).for_each(|&arg| touch(arg, index));
+        step.args().for_each(|arg| touch(arg, index));
     }
     for port in &program.outputs {
         touch(port.place, program.steps.len());
+    }
+    let inputs: Vec<Arg> = program.inputs.iter().map(|p| p.place).collect();
+    let given = |buffer: usize| inputs.iter().any(|place| matches!(place, Arg::Buffer { buffer: b, .. } if *b == buffer));
+    // Inner loops end before outer ones.
+    for (end, begin) in program.jumps().into_iter().enumerate() {
+        let Some(begin) = begin.filter(|&begin| begin < end) else { continue };
+        for (buffer, life) in lives.iter_mut().enumerate() {
+            if let Some((first, last)) = life
+                && (*first < begin || given(buffer))
+                && (begin..end).contains(last)
+            {
+                *last = end;
+            }
+        }
     }
     lives
 }
