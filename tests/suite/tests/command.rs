@@ -12,6 +12,23 @@ use octet_tests::peers::{Array, Element, read_npz, write_npz};
 use std::collections::BTreeMap;
 use tempfile::TempDir;
 
+/// An input that the signature leaves out would hold zeros, and a label that is no class would count as wrong.
+#[test]
+fn inputs_and_labels_that_mean_nothing_are_refused() {
+    let bench = Bench::new();
+    let two = "octet.ir 1\nsignature \"f\" = @0(\"x\" = 1) -> (\"y\" = 0)\ngraph @m(%0: 1x2 f32 loc(\"a\"), %1: 1x2 f32 loc(\"b\")) {\n  %2 = sub(%0, %1) : 1x2 f32 loc(\"y\")\n  return %2\n}\n";
+    let model = bench.write("m.ir", two);
+    let ones = Array::from_f32(&[1, 2], &[1.0; 2]);
+    let data = bench.arrays("x.npz", &[("a", ones.clone()), ("b", ones)]);
+    let said = bench.transcript(&["run", &model, "--signature", "f", "--input", &data]);
+    assert!(said.contains("CLI002") && said.contains("leaves out an input"), "{said}");
+    for label in [2i64, -1] {
+        let labels = bench.arrays("y.npz", &[("y", Array { element: Element::I64, shape: vec![1], bytes: label.to_le_bytes().to_vec() })]);
+        let said = bench.transcript(&["compare", &model, &model, "--data", &data, "--labels", &labels]);
+        assert!(said.contains("DAT012") && said.contains("is no class"), "{said}");
+    }
+}
+
 /// A folder of its own for a test, which runs commands in it.
 struct Bench {
     folder: TempDir,
