@@ -22,7 +22,8 @@ pub(crate) struct Described {
 }
 
 /// Reads everything of a tensor but its data. `constant` gives the bytes of another tensor of the same graph, which block-wise
-/// scales need; `unused` lets a scale of 0 pass, which then means no quantization; `unranked` is whether a tensor without sizes and without a mark of its rank is one of unknown rank, and no scalar.
+/// scales need; `unused` lets a scale of 0 pass, which then means no quantization; `unranked` is
+/// whether a tensor without sizes and without a mark of its rank is one of unknown rank, and no scalar.
 pub(crate) fn describe<'a>(
     tensor: fb::Tensor<'a>,
     unused: bool,

@@ -16,7 +16,8 @@ use tempfile::TempDir;
 #[test]
 fn inputs_and_labels_that_mean_nothing_are_refused() {
     let bench = Bench::new();
-    let two = "octet.ir 1\nsignature \"f\" = @0(\"x\" = 1) -> (\"y\" = 0)\ngraph @m(%0: 1x2 f32 loc(\"a\"), %1: 1x2 f32 loc(\"b\")) {\n  %2 = sub(%0, %1) : 1x2 f32 loc(\"y\")\n  return %2\n}\n";
+    let two = "octet.ir 1\nsignature \"f\" = @0(\"x\" = 1) -> (\"y\" = 0)\ngraph @m(%0: 1x2 f32 loc(\"a\"), %1: 1x2 f32 loc(\"b\")) {\n  \
+               %2 = sub(%0, %1) : 1x2 f32 loc(\"y\")\n  return %2\n}\n";
     let model = bench.write("m.ir", two);
     let ones = Array::from_f32(&[1, 2], &[1.0; 2]);
     let data = bench.arrays("x.npz", &[("a", ones.clone()), ("b", ones)]);

@@ -151,7 +151,8 @@ fn dilations_past_the_image_are_computed() {
         for dilation in [100, 100_000, if elem == "f32" { i32::MAX } else { (1 << 24) - 1 }] {
             let one = if elem == "f32" { "1.0" } else { "1" };
             let text = outcome(&format!(
-                "graph @m(%0: 1x4x4x1 {elem}) {{\n %1 = const splat({one}) : 1x3x3x1 {elem}\n %2 = {op}(%0, %1) {{dilation = [{dilation}, {dilation}]}} : 1x4x4x1 {elem}\n return %2\n}}\n"
+                "graph @m(%0: 1x4x4x1 {elem}) {{\n %1 = const splat({one}) : 1x3x3x1 {elem}\n \
+                 %2 = {op}(%0, %1) {{dilation = [{dilation}, {dilation}]}} : 1x4x4x1 {elem}\n return %2\n}}\n"
             ));
             assert_eq!(text, "", "{op} of {elem} dilated by {dilation}");
         }
