@@ -6,7 +6,8 @@
 //!
 //! Nothing that a runtime reads is dropped on the way; a note (`TFL021`) tells of what is: `metadata_buffer`, `debug_metadata_index`,
 //! `custom_options` of builtin operators, and `mutating_variable_inputs` where no variable tensor says the same.
-//! Tensor *i* becomes value `%i`; operators that the IR does not model travel as [`Opaque`](octet_ir::ops::Opaque), custom ones as [`Custom`](octet_ir::ops::Custom).
+//! Tensor *i* becomes value `%i`; operators that the IR does not model travel as [`Opaque`](octet_ir::ops::Opaque), custom ones as
+//! [`Custom`](octet_ir::ops::Custom).
 //!
 //! This crate never opens a file, never runs a model and never judges whether a target could.
 #![deny(clippy::as_conversions, clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
