@@ -22,6 +22,10 @@ use octet_ir::{
 use octet_plugin::{Options, Pass, PassContext};
 use serde::Deserialize;
 
+use super::hybrid::hybrid_weights;
+use super::params::Width;
+use super::rules::{Kernels, rule};
+
 octet_plugin::register_pass!(
     "adopt-fake-quant",
     "Keeps the scales of quantization-aware training: FAKE_QUANT and quantize/dequantize pairs become quantization of the values.",
@@ -237,6 +241,16 @@ fn retype_to(patch: &mut Patch, graph: &Graph, old: ValueId, new: ValueId, ty: &
 /// `dequantize(constant)`: the reals, annotated with the constant's own parameters if those are int8's.
 fn adopt_constant(module: &Module, graph: &Graph, op_id: OpId, op: &Operation) -> Option<Patch> {
     let (stored, &result) = (op.operand(0)?, op.results().first()?);
+    let (reals, real_ty) = reals(module, graph, stored)?;
+    let mut patch = Patch::before(graph, op_id);
+    patch.allow_retyping();
+    let value = patch.constant(Constant::from_f32(&reals), real_ty.clone(), graph.value(stored).loc().union(graph.value(result).loc()));
+    retype_to(&mut patch, graph, result, value, &real_ty);
+    Some(patch)
+}
+
+/// The reals that a constant of integers stands for, annotated with its own parameters if those are int8's.
+fn reals(module: &Module, graph: &Graph, stored: ValueId) -> Option<(Vec<f32>, Type)> {
     let ty = graph.ty(stored);
     let quant = ty.quant.as_deref()?;
     let constant = module.constant_of(graph, stored)?;
@@ -250,11 +264,56 @@ fn adopt_constant(module: &Module, graph: &Graph, op_id: OpId, op: &Operation) -
     let reals = dequantize(&integers, quant, ty.shape.dims())?;
     let mut real_ty = Type::f32(ty.shape.clone());
     real_ty.quant = signed(ty).map(Into::into);
-    let mut patch = Patch::before(graph, op_id);
-    patch.allow_retyping();
-    let value = patch.constant(Constant::from_f32(&reals), real_ty.clone(), graph.value(stored).loc().union(graph.value(result).loc()));
-    retype_to(&mut patch, graph, result, value, &real_ty);
-    Some(patch)
+    Some((reals, real_ty))
+}
+
+/// Makes reals of the int8 weights of layers that compute in float (dynamic-range quantization), annotated, so that a mode that makes these layers
+/// integer takes the weights as they are.
+pub(super) fn weights_as_reals(module: &mut Module, width: Width) -> Result<(), Diagnostics> {
+    for id in module.graph_ids() {
+        for op_id in module.graph(id).op_ids() {
+            let graph = module.graph(id);
+            let op = graph.op(op_id);
+            let real = op.operand(0).is_some_and(|input| graph.ty(input).elem == ElementType::F32);
+            if !real || rule(op.op(), width).kernels == Kernels::NONE {
+                continue;
+            }
+            let mut patch = Patch::before(graph, op_id);
+            patch.allow_retyping();
+            for slot in hybrid_weights(op.op()) {
+                let stored = op.operand(slot.operand).filter(|v| matches!(graph.ty(*v).elem, ElementType::I8 | ElementType::U8));
+                let Some((stored, (reals, ty))) = stored.and_then(|v| Some((v, reals(module, graph, v)?))) else { continue };
+                let value = patch.constant(Constant::from_f32(&reals), ty, graph.value(stored).loc().clone());
+                patch.set_operand(op_id, slot.operand, Some(value));
+            }
+            let refused = |e| Diagnostic::error("QNT099", format!("making reals of weights was refused: {e}"));
+            patch.apply(module, id).map_err(|e| Diagnostics::from(refused(e)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives layers back the RELU that int8's saturation did for them: what was trained, or quantized elsewhere, to begin at 0 may have lost it. For modes that
+/// do not store these values in int8.
+pub(super) fn restore_clamps(module: &mut Module) -> Result<(), Diagnostics> {
+    for id in module.graph_ids() {
+        for op_id in module.graph(id).op_ids() {
+            let graph = module.graph(id);
+            let op = graph.op(op_id);
+            let &[result] = op.results() else { continue };
+            let ty = graph.ty(result);
+            let Some((scale, -128)) = ty.scale_zero_point().filter(|_| ty.elem == ElementType::F32) else { continue };
+            let six = (f64::from(scale) * 255.0 - 6.0).abs() <= f64::from(scale);
+            let activation = if six { ops::Activation::Relu6 } else { ops::Activation::Relu };
+            let bare = op.op().activation() == Some(ops::Activation::None);
+            let Some(clamped) = bare.then(|| op.op().with_activation(activation)).flatten() else { continue };
+            let mut patch = Patch::before(graph, op_id);
+            patch.set_op(op_id, clamped);
+            let refused = |e| Diagnostic::error("QNT099", format!("restoring an activation was refused: {e}"));
+            patch.apply(module, id).map_err(|e| Diagnostics::from(refused(e)))?;
+        }
+    }
+    Ok(())
 }
 
 fn dequantize(integers: &[i64], quant: &Quantization, shape: &[usize]) -> Option<Vec<f32>> {

@@ -71,6 +71,9 @@ impl Pass for Quantize {
 pub fn quantize(module: &mut Module, options: &QuantizeOptions, may: &mut dyn FnMut(&str) -> bool) -> Result<Report, Diagnostics> {
     options.check()?;
     let mut report = Report::new(options.mode);
+    if !matches!(options.mode, Mode::Int8 | Mode::Int8Only) {
+        adopt::restore_clamps(module)?;
+    }
     match options.mode {
         Mode::DynamicRange => {
             weight_only::dynamic_range(module, options.runtime, &mut report, may)?;
@@ -87,6 +90,7 @@ pub fn quantize(module: &mut Module, options: &QuantizeOptions, may: &mut dyn Fn
 }
 
 fn integer(module: &mut Module, options: &QuantizeOptions, width: Width, may: &mut dyn FnMut(&str) -> bool) -> Result<Report, Diagnostics> {
+    adopt::weights_as_reals(module, width)?;
     decompose::decompose(module, width, options.runtime, may)?;
     // Ids and the distance between operations start afresh: the rewrite inserts many.
     module.compact();

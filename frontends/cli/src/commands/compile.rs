@@ -224,6 +224,9 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
             )));
         }
     };
+    for destination in &mut destinations {
+        arguments.models.iter().try_for_each(|model| destination.reserve(model, "the output")).map_err(Failure::usage)?;
+    }
     let mut report = arguments.report.as_ref().map(Destination::new).transpose()?;
     if let Some(report) = &mut report {
         keep_apart(arguments, accelerated, &mut destinations, report).map_err(Failure::usage)?;
