@@ -293,8 +293,8 @@ pub(super) fn weights_as_reals(module: &mut Module, width: Width) -> Result<(), 
     Ok(())
 }
 
-/// Gives layers back the RELU that int8's saturation did for them: what was trained, or quantized elsewhere, to begin at 0 may have lost it. For modes that
-/// do not store these values in int8.
+/// Gives layers back the RELU or RELU6 that int8's saturation did for them: what was trained, or quantized elsewhere, to begin at 0 may have lost it. For
+/// modes that do not store these values in int8.
 pub(super) fn restore_clamps(module: &mut Module) -> Result<(), Diagnostics> {
     for id in module.graph_ids() {
         for op_id in module.graph(id).op_ids() {
@@ -303,7 +303,8 @@ pub(super) fn restore_clamps(module: &mut Module) -> Result<(), Diagnostics> {
             let &[result] = op.results() else { continue };
             let ty = graph.ty(result);
             let Some((scale, -128)) = ty.scale_zero_point().filter(|_| ty.elem == ElementType::F32) else { continue };
-            let six = (f64::from(scale) * 255.0 - 6.0).abs() <= f64::from(scale);
+            // int8 would let nothing beyond 6 pass either.
+            let six = f64::from(scale) * 255.0 <= 6.0 + f64::from(scale);
             let activation = if six { ops::Activation::Relu6 } else { ops::Activation::Relu };
             let bare = op.op().activation() == Some(ops::Activation::None);
             let Some(clamped) = bare.then(|| op.op().with_activation(activation)).flatten() else { continue };
