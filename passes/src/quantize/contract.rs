@@ -153,7 +153,7 @@ fn fit(ty: &Type, io: Io) -> Fit {
 
 /// Says so where everything was integer before.
 pub(super) fn quantized_before(module: &Module, report: &Report) -> Option<Diagnostic> {
-    let idle = report.count(Status::Quantized) == 0 && report.count(Status::Float) == 0;
+    let idle = [Status::Quantized, Status::Float, Status::Weights].into_iter().all(|status| report.count(status) == 0);
     let integer = |graph: &Graph| graph.ops().any(|(_, op)| op.results().iter().any(|r| graph.ty(*r).quant.is_some()));
     let message = format!("the model is quantized already: mode {} leaves its operations as they are", report.mode.name());
     (idle && module.graphs().any(|(_, graph)| integer(graph))).then(|| Diagnostic::warning("QNT006", message))

@@ -86,6 +86,7 @@ pub fn quantize(module: &mut Module, options: &QuantizeOptions, may: &mut dyn Fn
         Mode::Int8 | Mode::Int8Only => report = integer(module, options, Width::I8, may)?,
         Mode::Int16x8 => report = integer(module, options, Width::I16, may)?,
     }
+    report.notes.extend(contract::quantized_before(module, &report));
     Ok(report)
 }
 
@@ -113,6 +114,5 @@ fn integer(module: &mut Module, options: &QuantizeOptions, width: Width, may: &m
     if options.mode == Mode::Int8Only {
         contract::only_int8(module)?;
     }
-    report.notes.extend(contract::quantized_before(module, &report));
     Ok(report)
 }
