@@ -27,15 +27,16 @@ const ROOM_SLACK: usize = 1 << 18;
 /// `%0: f32`, is longer.
 const GAPS_PER_VALUE: usize = 4;
 const TOO_MANY_GAPS: &str = "the value numbers of this module leave too many gaps";
-/// Elements that one `splat` may make, per byte of text and blob.
-const SPLAT_LIMIT: usize = 1 << 28;
+/// Bytes that all `splat`s of a text may make: so many for each of its own, which is more than any that was printed asks for, and this much more.
+const SPLAT_PER_BYTE: usize = 512;
+const SPLAT_SLACK: usize = 16 << 20;
 
 /// Parses a module; `blobs` is the side file (empty when the text names no blob). Errors (`IRT001`) point at line and column.
 ///
 /// The result is well formed as far as ids go; run [`crate::verify::verify`] for the rest.
 pub fn parse(text: &str, blobs: &Bytes) -> Result<Module, Diagnostic> {
-    let mut parser =
-        Parser { cursor: Cursor::new(text), blobs: blobs.clone(), splat_budget: SPLAT_LIMIT, room_budget: text.len() + ROOM_SLACK };
+    let splat_budget = text.len().saturating_mul(SPLAT_PER_BYTE).saturating_add(SPLAT_SLACK);
+    let mut parser = Parser { cursor: Cursor::new(text), blobs: blobs.clone(), splat_budget, room_budget: text.len() + ROOM_SLACK };
     let mut module = Module::new();
     parser.cursor.expect("octet.ir")?;
     if parser.cursor.uint()? != 1 {

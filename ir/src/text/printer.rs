@@ -6,6 +6,9 @@ use std::fmt::{self, Write};
 use bytes::Bytes;
 
 use super::{INLINE_ELEMENTS, blob_hash};
+
+/// Larger constants are not written as `splat`, however equal their elements: what a text asks for is bounded by its length.
+const SPLAT_BYTES: usize = 8 << 10;
 use crate::attr::{Attr, Quoted, fmt_entries, fmt_float, to_attr};
 use crate::constant::Constant;
 use crate::entity::{ConstId, EntityId, GraphId, ValueId};
@@ -135,7 +138,8 @@ impl Printer<'_> {
                 if let Some(numbers) = printable(ty.elem, constant) {
                     return write!(out, "[{}]", numbers.join(", "));
                 }
-            } else if let Some(first) = first_of_equals(ty.elem, constant)
+            } else if constant.bytes().len() <= SPLAT_BYTES
+                && let Some(first) = first_of_equals(ty.elem, constant)
                 && let Some(number) = printable(ty.elem, &first).as_deref().and_then(<[String]>::first)
             {
                 return write!(out, "splat({number})");
