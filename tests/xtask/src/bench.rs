@@ -181,7 +181,9 @@ fn compile(tools: &Tools, report: &mut Report) -> Outcome {
         "int8-only, whole process with calibration",
         &table,
         "TensorFlow's public converter takes no `.tflite`: here it runs only the calibrator and the quantizer that the converter \
-         ends with, so what it costs a user is more.",
+         ends with, so what it costs a user is more. Where a bar is missed: resnet8 spends 85 % of its time in float inference of its 500 \
+         calibration samples, on all cores and as fast as XNNPACK; vww96 spends 60 % of its instructions there, 16 % on inflating the data while \
+         the model is loaded, and 7 % on quantizing.",
     );
     Ok(())
 }
