@@ -10,7 +10,7 @@ use octet_ir::{Diagnostic, Diagnostics, ElementType, Metadata, Module, Op};
 use octet_loops::plan::{PlanOptions, TensorPlan, plan_tensors};
 use octet_plugin::Artifact;
 
-use crate::arena::{self, Machine};
+use crate::arena::{self, Machine, Release};
 use crate::model::identifier;
 
 /// The name of the metadata entry that TFLite Micro's allocator reads.
@@ -23,8 +23,35 @@ pub(crate) struct Micro {
     /// Where tensors lie; none for models of several graphs, which the metadata cannot describe.
     pub(crate) plan: Option<TensorPlan>,
     /// The arena of each kind of machine, where it is known.
-    arenas: Option<[usize; 4]>,
+    arenas: Option<Arenas>,
     module: Module,
+}
+
+/// The least arenas. Where releases of TFLite Micro differ: the largest.
+struct Arenas {
+    arm: usize,
+    /// Arm's with the sources of August 2026.
+    arm_before: usize,
+    other: usize,
+    host: usize,
+    package: usize,
+}
+
+impl Arenas {
+    fn of(module: &Module, plan: &TensorPlan) -> Option<Self> {
+        let least = |machine| {
+            let [august, october] = [Release::August, Release::October].map(|release| arena::least(module, plan, machine, release));
+            Some((august?, october?))
+        };
+        let most = |machine| least(machine).map(|(august, october)| august.max(october));
+        Some(Self {
+            arm: most(Machine::Arm32)?,
+            arm_before: least(Machine::Arm32)?.0,
+            other: most(Machine::Other32)?,
+            host: most(Machine::Host64)?,
+            package: least(Machine::Package)?.1,
+        })
+    }
 }
 
 /// Checks a module against TFLite Micro's kernels, plans it and writes the file.
@@ -50,11 +77,7 @@ pub(crate) fn micro(module: &Module) -> Result<Micro, Diagnostics> {
         module.metadata.push(Metadata { name: METADATA.into(), bytes: bytes.into() });
     }
     let file = octet_backend_tflite::write(&module, &octet_backend_tflite::WriteOptions::default())?.into_bytes().to_vec();
-    let arenas = plan.as_ref().and_then(|plan| {
-        let machines = [Machine::Arm32, Machine::Other32, Machine::Host64, Machine::Package];
-        let [arm, other, host, package] = machines.map(|machine| arena::least(&module, plan, machine));
-        Some([arm?, other?, host?, package?])
-    });
+    let arenas = plan.as_ref().and_then(|plan| Arenas::of(&module, plan));
     Ok(Micro { file, plan, arenas, module })
 }
 
@@ -80,8 +103,8 @@ fn persistent(module: &Module) -> usize {
 /// The files of target `c-array`.
 pub(crate) fn array(module: &Module, name: &str, notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics> {
     let micro = micro(module)?;
-    let message = match micro.arenas {
-        Some([arm, _, host, _]) => format!("TFLite Micro needs an arena of {arm} bytes on Arm and of {host} where pointers have 64 bits"),
+    let message = match &micro.arenas {
+        Some(Arenas { arm, host, .. }) => format!("TFLite Micro needs an arena of {arm} bytes on Arm and of {host} where pointers have 64 bits"),
         None => "the arena size is a bound: not all of these operations say what they need".into(),
     };
     notes.push(Diagnostic::note("CGN004", message));
@@ -120,7 +143,7 @@ fn header(micro: &Micro, name: &str) -> String {
 
 /// The arena's size, for the machine that the header is compiled for.
 fn arena_size(micro: &Micro, upper: &str, tensors: usize) -> String {
-    let Some([arm, other, host, package]) = micro.arenas else {
+    let Some(Arenas { arm, arm_before, other, host, package }) = &micro.arenas else {
         let size = tensors + persistent(&micro.module);
         return format!(
             "/* Tensors and a bound of what TFLite Micro keeps besides: not all of these operations say what they need.\n   \
@@ -130,10 +153,12 @@ fn arena_size(micro: &Micro, upper: &str, tensors: usize) -> String {
     };
     format!(
         "/* The least bytes of an arena, aligned to 16, in which TFLite Micro with its reference kernels starts and runs, computed by its allocator's\n   \
-         rules: on Arm, on other machines with pointers of 32 bits, and of 64. Only Arm's was held against running networks; the others never were.\n   \
+         rules: on Arm, on other machines with pointers of 32 bits, and of 64. Sources of October 2026 keep up to 16 bytes more for each\n   \
+         FULLY_CONNECTED than those of August, which is why there is a figure for these; it was held against running networks, the others were not.\n   \
          Optimized kernels may ask for scratch memory besides. */\n\
-         #define {upper}_ARENA_SIZE_ARM {arm}\n#define {upper}_ARENA_SIZE_32 {other}\n#define {upper}_ARENA_SIZE_64 {host}\n\
-         /* The same in the Python package, whose allocator takes notes: partly fitted to what the package was seen to take. */\n\
+         #define {upper}_ARENA_SIZE_ARM {arm}\n#define {upper}_ARENA_SIZE_ARM_2026_08 {arm_before}\n\
+         #define {upper}_ARENA_SIZE_32 {other}\n#define {upper}_ARENA_SIZE_64 {host}\n\
+         /* The same in the Python package tflite-micro of October 2026, whose allocator takes notes. */\n\
          #define {upper}_ARENA_SIZE_PYTHON {package}\n\
          #if UINTPTR_MAX > 0xffffffffu\n#define {upper}_ARENA_SIZE {upper}_ARENA_SIZE_64\n#elif defined(__arm__)\n\
          #define {upper}_ARENA_SIZE {upper}_ARENA_SIZE_ARM\n#else\n#define {upper}_ARENA_SIZE {upper}_ARENA_SIZE_32\n#endif\n\n"

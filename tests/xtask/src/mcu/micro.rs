@@ -35,7 +35,7 @@ pub(super) fn arenas(peers: &Peers, octet: &Path, zoo: &Path, names: &[String], 
         run(command(octet, &["compile"]).arg(&model).arg("-o").arg(&folder).args(arguments))?;
         let header = folder.join("model_data.h");
         let size = define_in(&header, "MODEL_ARENA_SIZE_PYTHON")?;
-        printed.push((size, define_in(&header, "MODEL_ARENA_SIZE_ARM")?));
+        printed.push((size, define_in(&header, "MODEL_ARENA_SIZE_ARM_2026_08")?));
         jobs.push(json!({"op": "tflm_arena", "models": [model, folder.join("model.tflite")], "printed": size}));
     }
     let mut table = Table::new(&[
