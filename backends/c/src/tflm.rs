@@ -104,7 +104,9 @@ fn persistent(module: &Module) -> usize {
 pub(crate) fn array(module: &Module, name: &str, notes: &mut Diagnostics) -> Result<Vec<Artifact>, Diagnostics> {
     let micro = micro(module)?;
     let message = match &micro.arenas {
-        Some(Arenas { arm, host, .. }) => format!("TFLite Micro needs an arena of {arm} bytes on Arm and of {host} where pointers have 64 bits"),
+        Some(Arenas { arm, host, .. }) => {
+            format!("TFLite Micro needs an arena of {arm} bytes on Arm and of {host} where pointers have 64 bits")
+        }
         None => "the arena size is a bound: not all of these operations say what they need".into(),
     };
     notes.push(Diagnostic::note("CGN004", message));
