@@ -11,6 +11,7 @@
 mod arena;
 mod legalise;
 mod model;
+mod noise;
 mod picture;
 mod primitives;
 mod print;

@@ -1,5 +1,6 @@
 //! Writes the graph of a seed as IR text, and what is too long for text beside it:
-//! `cargo run -p octet-graphgen --example show -- float 181 litert graph.ir`.
+//! `cargo run -p octet-graphgen --example show -- float 181 litert graph.ir`. Operations named behind that are the only ones:
+//! `... int8 3 tflm graph.ir conv_2d add`.
 
 use std::process::ExitCode;
 
@@ -7,8 +8,8 @@ use octet_graphgen::{Profile, Runtime, generate};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [profile, seed, runtime, out] = arguments.as_slice() else {
-        eprintln!("show PROFILE SEED any|litert|tflm OUT.ir");
+    let [profile, seed, runtime, out, only @ ..] = arguments.as_slice() else {
+        eprintln!("show PROFILE SEED any|litert|tflm OUT.ir [OPERATION...]");
         return ExitCode::FAILURE;
     };
     let known = Profile::all().into_iter().find(|(name, _)| name == profile);
@@ -18,7 +19,10 @@ fn main() -> ExitCode {
         eprintln!("there is no such profile, seed or runtime");
         return ExitCode::FAILURE;
     };
-    let mut module = generate(seed, &profile.on(runtime));
+    let profile = profile.on(runtime);
+    // They live as long as the program.
+    let only: Vec<&'static str> = only.iter().map(|name| &*Box::leak(name.clone().into_boxed_str())).collect();
+    let mut module = generate(seed, &if only.is_empty() { profile } else { profile.only(&only) });
     module.compact();
     let printed = octet_ir::text::print(&module);
     let blobs = if printed.blobs.is_empty() { Ok(()) } else { std::fs::write(format!("{out}.bin"), &printed.blobs) };

@@ -299,3 +299,66 @@ fn generated_graphs_have_the_interpreters_bytes() {
     println!("{ran} graphs ran; refused: {refused:#?}");
     assert!(findings.is_empty() && ran > 0, "{} of {ran}:\n{}", findings.len(), findings.join("\n"));
 }
+
+/// Builds and runs the program that `--emit-test` writes, after `change` has had its way with the text.
+fn emitted_test(module: &Module, flags: &[&str], change: impl Fn(&str) -> String) -> Result<bool, String> {
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    native::write(module, &COptions { test: true, ..COptions::default() }, folder.path())?;
+    let path = folder.path().join("model_test.c");
+    let text = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
+    std::fs::write(&path, change(&text)).map_err(|e| e.to_string())?;
+    let mut build = std::process::Command::new("gcc");
+    build.args(flags).current_dir(folder.path()).args(["model_test.c", "model.c", "-o", "run", "-lm"]);
+    let built = build.output().map_err(|e| e.to_string())?;
+    if !built.status.success() {
+        return Err(String::from_utf8_lossy(&built.stderr).into_owned());
+    }
+    let ran = std::process::Command::new(folder.path().join("run")).output().map_err(|e| e.to_string())?;
+    let said = String::from_utf8_lossy(&ran.stdout);
+    match (ran.status.success(), said.lines().last()) {
+        (true, Some("passed")) => Ok(true),
+        (false, Some("FAILED")) => Ok(false),
+        _ => Err(format!("{}: {said}{}", ran.status, String::from_utf8_lossy(&ran.stderr))),
+    }
+}
+
+/// The emitted program passes, also where reals are rounded on their way and where outputs are no numbers; another expected value is found.
+#[test]
+fn emitted_tests_pass_and_can_fail() {
+    use octet_graphgen::{Profile, Runtime, generate};
+
+    let rounding = "octet.ir 1
+graph @main(%0: 4x256 f32 loc(\"x\"), %1: 4x256 bool loc(\"b\")) {
+  %2 = exp(%0) : 4x256 f32
+  %3 = softmax(%2) {beta = 1.0} : 4x256 f32
+  %4 = quantize(%3) : 4x256 !q<i8, 0.000001:0> loc(\"q\")
+  %5 = dequantize(%4) : 4x256 f32 loc(\"y\")
+  %6 = log(%0) : 4x256 f32 loc(\"none\")
+  %7 = logical_not(%1) : 4x256 bool loc(\"not\")
+  return %4, %5, %6, %7
+}
+";
+    let rounding = octet_ir::text::parse(rounding, &bytes::Bytes::new()).expect("it reads");
+    octet_ir::verify::verify(&rounding).expect("it is sound");
+    assert_eq!(emitted_test(&rounding, native::STRICT, str::to_owned), Ok(true));
+    let off = |text: &str| {
+        let at = text.find("output_0_0[").and_then(|at| Some(at + text[at..].find("{\n    ")? + 6)).expect("an array");
+        format!("{}9 * {}", &text[..at], &text[at..])
+    };
+    let sine = ours::read(&octet_tests::peers::workspace_root().join("docs/examples/sine.tflite")).expect("the example reads");
+    assert_eq!(emitted_test(&sine, &["-std=c99"], str::to_owned), Ok(true));
+    assert_eq!(emitted_test(&sine, &["-std=c99"], off), Ok(false));
+    let (mut findings, mut ran) = (Vec::new(), 0);
+    for (name, profile) in [("mixed", Profile::mixed()), ("int8", Profile::int8()), ("float", Profile::float())] {
+        let profile = Profile { control_flow: false, max_ops: 6, max_elements: 256, ..profile }.on(Runtime::Tflm);
+        for seed in 0..12 {
+            let module = generate(seed, &profile);
+            match emitted_test(&module, native::STRICT, str::to_owned) {
+                Ok(true) => ran += 1,
+                Err(why) if REFUSALS.iter().any(|code| why.contains(code)) || why.contains("EVL0") => {}
+                other => findings.push(octet_graphgen::report(seed, name, &format!("{other:?}"), &module)),
+            }
+        }
+    }
+    assert!(findings.is_empty() && ran > 0, "of {ran}:\n{}", findings.join("\n"));
+}
