@@ -27,7 +27,7 @@ fn split_runs_like_the_whole(folder: &Path, model: &str, region: &str, inputs: &
     let split = folder.join(format!("split-{}", region.replace('.', "_")));
     std::fs::create_dir_all(&split).expect("a folder");
     let path = |name: &str| split.join(name).display().to_string();
-    let (kernel, graph, whole, parts) = (path("region.wasm"), path("graph.tflite"), path("whole.npz"), path("parts.npz"));
+    let (kernel, graph, whole, parts) = (path("region.wasm"), path("region-graph.tflite"), path("whole.npz"), path("parts.npz"));
     octet(folder, &["compile", model, "-o", &kernel, "--target", "wasm", "--kernel", region, "--quiet"]);
     octet(folder, &[&["run", model, "-o", &whole], inputs].concat());
     octet(folder, &[&["run", &graph, "-o", &parts, "--plugin", &kernel], inputs].concat());

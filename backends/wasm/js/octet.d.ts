@@ -4,6 +4,9 @@ export type DType = "int8" | "uint8" | "int16" | "uint16" | "int32" | "int64" | 
 /** Stored values. */
 export type Values = Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | BigInt64Array | Float32Array;
 
+/** What inputs are given as. */
+export type Numbers = ArrayLike<number> | ArrayLike<bigint>;
+
 /** Which instructions a build has. */
 export type Build = "relaxed" | "strict" | "none";
 
@@ -57,20 +60,20 @@ export class Model {
   /** Forgets what is kept between runs. */
   reset(): void;
   /** Runs the model on stored values and answers with copies of all outputs. */
-  run(...inputs: ArrayLike<number>[]): Values[];
+  run(...inputs: Numbers[]): Values[];
   /** Stored values of real ones, by an input's scale. */
-  quantize(values: ArrayLike<number>, which?: number | string): Values;
+  quantize(values: Numbers, which?: number | string): Values;
   /** Real values of stored ones, by an output's scale. */
   dequantize(values: Values, which?: number | string): Float32Array;
   /** Runs the model on real values and answers with real values. */
-  predict(...inputs: ArrayLike<number>[]): Float32Array[];
+  predict(...inputs: Numbers[]): Float32Array[];
 }
 
 /** Stored values of real ones. What has no scale is taken as it is. */
-export function quantize(values: ArrayLike<number>, tensor: Tensor): Values;
+export function quantize(values: Numbers, tensor: Tensor): Values;
 
 /** Real values of stored ones. What has no scale is taken as it is. */
 export function dequantize(values: Values, tensor: Tensor): Float32Array;
 
-/** Loads a model: one build, or the fastest of several that is exact in this engine. */
-export function load(source: Source | { readonly [build in Build]?: Source }): Promise<Model>;
+/** Loads a model: one build, or the fastest of several that is exact in this engine; without an argument, of those beside this file. */
+export function load(source?: Source | { readonly [build in Build]?: Source }): Promise<Model>;

@@ -12,14 +12,14 @@ const VIEWS = {
   float32: Float32Array,
 };
 
-const LIMITS = { int8: [-128, 127], uint8: [0, 255], int16: [-32768, 32767], uint16: [0, 65535] };
+const LIMITS = { int8: [-128, 127], uint8: [0, 255], int16: [-32768, 32767], uint16: [0, 65535], int32: [-(2 ** 31), 2 ** 31 - 1] };
 
 /** Builds beside each other, fastest first, as the compiler names them. */
 export const BUILDS = ["relaxed", "strict", "none"];
 
 /** What a module says of itself, without compiling it. */
 export function describe(bytes) {
-  const data = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes.buffer ?? bytes);
+  const data = new Uint8Array(bytes.buffer ?? bytes, bytes.byteOffset ?? 0, bytes.byteLength);
   let at = 8;
   const number = () => {
     let value = 0;
@@ -153,18 +153,26 @@ async function bytesOf(source) {
 
 async function attempt(source) {
   const bytes = await bytesOf(source);
+  const description = describe(bytes);
   if (!WebAssembly.validate(bytes)) return null;
   const { instance } = await WebAssembly.instantiate(bytes, {});
   // A relaxed build is for engines whose dot product is exact.
   if (instance.exports.probe && instance.exports.probe() !== 1) return null;
-  return new Model(instance, describe(new Uint8Array(bytes.buffer ?? bytes, bytes.byteOffset ?? 0, bytes.byteLength)));
+  return new Model(instance, description);
 }
+
+/** The builds beside this file. Written out, so that bundlers see which files they are. */
+const beside = () => ({
+  relaxed: new URL("./model.relaxed.wasm", import.meta.url),
+  strict: new URL("./model.strict.wasm", import.meta.url),
+  none: new URL("./model.none.wasm", import.meta.url),
+});
 
 /**
  * Loads a model: bytes, a URL or path of one build, or an object of builds `{ relaxed, strict, none }`, of which the fastest one that is exact here is
- * taken.
+ * taken. Without an argument, these are the builds beside this file.
  */
-export async function load(source) {
+export async function load(source = beside()) {
   const plain = typeof source === "string" || source instanceof URL || source instanceof ArrayBuffer || ArrayBuffer.isView(source);
   const candidates = plain ? [source] : BUILDS.map((build) => source[build]).filter(Boolean);
   for (const candidate of candidates) {

@@ -14,6 +14,7 @@
 //! | `WGN003` | the model needs more memory than a module can have |
 //! | `WGN004` | a note: bytes of the module and its arena, and what runs without vectors |
 //! | `WGN005` | a region that is not in the graph, or that cannot be a kernel |
+//! | `WGN006` | a page for a model that does not take one picture |
 
 mod asm;
 mod describe;
@@ -66,11 +67,11 @@ impl Simd {
 pub struct WasmOptions {
     /// Which instructions the module may have.
     pub simd: Simd,
-    /// Also write a package of the JavaScript loader with all builds, into the folder `loader`.
+    /// Also write a package of the JavaScript loader with all builds, into a folder beside the module.
     pub loader: bool,
-    /// Also write a page that runs the model in the browser, into the folder `demo`.
+    /// Also write a page that runs the model in the browser on pictures.
     pub demo: bool,
-    /// Compile these operations only, `A..B` or one, as a kernel, and write `graph.tflite` with a custom operation in their place.
+    /// Compile these operations only, `A..B` or one, as a kernel, and write the graph with a custom operation in their place beside it.
     pub kernel: String,
 }
 
@@ -118,7 +119,7 @@ impl Backend for WasmBackend {
             let (kernel, rest) = region::split(module, &self.0.kernel)?;
             let graph = octet_backend_tflite::write(&rest, &octet_backend_tflite::WriteOptions::default())?;
             return Ok(vec![
-                Artifact { path: Some("graph.tflite".into()), bytes: graph.into_bytes().into() },
+                Artifact { path: Some("*-graph.tflite".into()), bytes: graph.into_bytes().into() },
                 Artifact { path: None, bytes: write(&kernel, &self.0, notes)? },
             ]);
         }
@@ -130,7 +131,9 @@ impl Backend for WasmBackend {
                 builds.push((simd, write(module, &options, &mut Diagnostics::default())?));
             }
             files.extend(self.0.loader.then(|| package::loader(&builds)).into_iter().flatten());
-            files.extend(self.0.demo.then(|| package::demo(module.main().name(), &builds)));
+            if self.0.demo {
+                files.push(package::demo(module, &builds)?);
+            }
         }
         Ok(files)
     }
@@ -142,6 +145,9 @@ fn create(mut options: Options) -> Result<Box<dyn Backend>, Diagnostic> {
         *value = Attr::Word("none".into());
     }
     let options: WasmOptions = from_attr(Attr::Map(options)).map_err(|why| Diagnostic::error("WGN001", why.to_string()))?;
+    if !options.kernel.is_empty() && (options.loader || options.demo) {
+        return Err(Diagnostic::error("WGN001", "a kernel of a region comes without loader and page: a plugin host runs it"));
+    }
     Ok(Box::new(WasmBackend(options)))
 }
 

@@ -7,7 +7,8 @@ use crate::pass::Options;
 /// One file that a backend wants written. The driver writes it under a temporary name and renames it when all are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
-    /// Path below the output folder; `None` for the output file itself.
+    /// Path below the output folder; `None` for the output file itself. A `*` at its beginning stands for the output file's name without its ending, so that
+    /// the files of several outputs in one folder do not meet.
     pub path: Option<String>,
     /// Its bytes.
     pub bytes: Vec<u8>,

@@ -357,6 +357,24 @@ fn outputs_are_named_like_what_is_written() {
 }
 
 #[test]
+fn files_beside_a_module_have_its_name() {
+    let bench = Bench::new();
+    for name in ["one.wasm", "two.wasm"] {
+        let told = bench.transcript(&["compile", &sine(), "-o", &bench.path(name), "--target", "wasm", "--emit-loader", "--quiet"]);
+        assert_eq!(told, "exit code 0\n");
+    }
+    for file in ["one.wasm", "two.wasm", "one-loader/model.strict.wasm", "two-loader/octet.js", "two-loader/package.json"] {
+        assert!(Path::new(&bench.path(file)).is_file(), "{file}");
+    }
+    let page = bench.path("page.wasm");
+    let told = bench.transcript(&["compile", &sine(), "-o", &page, "--target", "wasm", "--emit-demo"]);
+    assert!(told.contains("error[WGN006]: the page runs models of one picture, and this model takes"), "{told}");
+    let told = bench.transcript(&["compile", &sine(), "-o", &page, "--target", "wasm", "--kernel", "relu", "--emit-demo"]);
+    assert!(told.contains("error[WGN001]: a kernel of a region comes without loader and page"), "{told}");
+    assert!(!Path::new(&page).exists());
+}
+
+#[test]
 fn arguments_of_other_converters_are_translated() {
     let bench = Bench::new();
     let out = bench.path("o.tflite");

@@ -303,7 +303,7 @@ fn demo(octet: &Path, scratch: &Path, write: bool, wrong: &mut Vec<String>) -> O
         .iter()
         .map(|(digit, stroke)| {
             let screenshot = if *digit == "7" { json!(picture) } else { Value::Null };
-            json!({"page": scratch.join("demo/index.html"), "stroke": stroke, "screenshot": screenshot})
+            json!({"page": scratch.join("digits-demo.html"), "stroke": stroke, "screenshot": screenshot})
         })
         .collect();
     let answers = chromium(&jobs)?;

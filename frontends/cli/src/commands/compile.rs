@@ -55,14 +55,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "speed|size", value_parser = ["speed", "size"])]
     optimize: Option<String>,
     /// With --target wasm: compile only these operations, A..B by the tensors that they compute or one of them, as a kernel plugin, and
-    /// write graph.tflite with a
-    /// custom operation in their place beside OUT
+    /// write the graph with a custom operation in their place beside OUT: NAME-graph.tflite for NAME.wasm
     #[arg(long, value_name = "REGION")]
     kernel: Option<String>,
-    /// With --target wasm: also write a package with the JavaScript loader and all builds, into the folder loader beside OUT
+    /// With --target wasm: also write a package with the JavaScript loader and all builds, into the folder NAME-loader beside OUT
     #[arg(long)]
     emit_loader: bool,
-    /// With --target wasm: also write a page that runs the model in the browser, demo/index.html beside OUT
+    /// With --target wasm: also write a page that runs the model in the browser, NAME-demo.html beside OUT; for models of one picture
     #[arg(long)]
     emit_demo: bool,
     /// What becomes of the numbers; without it, the model is optimized and stays in float

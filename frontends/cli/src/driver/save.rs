@@ -156,10 +156,18 @@ pub fn save(
 /// none does. Answers with the bytes of all.
 fn write_all(artifacts: &[Artifact], destination: &Destination) -> Result<usize, Diagnostics> {
     let folder = if destination.folder { &destination.path } else { destination.path.parent().unwrap_or(Path::new("")) };
+    let stem = destination.path.file_stem().unwrap_or_default();
     let mut others = Vec::new();
     for artifact in artifacts {
         let Some(name) = &artifact.path else { continue };
-        let path = folder.join(name);
+        let path = match name.strip_prefix('*') {
+            Some(rest) => {
+                let mut named = stem.to_owned();
+                named.push(rest);
+                folder.join(named)
+            }
+            None => folder.join(name),
+        };
         if destination.reserved.iter().any(|reserved| same_file(reserved, &path)) {
             return Err(taken(&path, "an output").into());
         }
