@@ -70,6 +70,22 @@ impl Quantization {
         &self.zero_points
     }
 
+    /// How many consecutive elements of a tensor with these sizes, in row-major order, share a scale; at least 1. The runs take
+    /// [`parameters`](Self::parameters) in turn, over and over: element *i* has the scale numbered `(i / run) % scales.len()`.
+    pub fn run(&self, dims: &[usize]) -> usize {
+        let run = match self.granularity {
+            Granularity::PerTensor => dims.iter().product(),
+            Granularity::PerAxis(axis) => dims.iter().skip(axis + 1).product(),
+            Granularity::Blockwise { block } => block,
+        };
+        run.max(1)
+    }
+
+    /// Scale and zero point, pair by pair.
+    pub fn parameters(&self) -> impl Iterator<Item = (f32, i64)> + Clone {
+        self.scales.iter().copied().zip(self.zero_points.iter().copied())
+    }
+
     /// Whether every zero point is 0.
     pub fn is_symmetric(&self) -> bool {
         self.zero_points.iter().all(|&z| z == 0)

@@ -100,6 +100,31 @@ impl ElementType {
         Self::ALL.into_iter().find(|e| e.name() == name)
     }
 
+    /// The name of the NumPy type in which TFLite's interpreter hands a tensor out (`float32`): integers below a byte, and 8-bit floats,
+    /// come as bytes.
+    #[must_use]
+    pub fn numpy_name(self) -> &'static str {
+        match self {
+            Self::F32 => "float32",
+            Self::F64 => "float64",
+            Self::F16 => "float16",
+            Self::BF16 => "bfloat16",
+            Self::I64 => "int64",
+            Self::I32 => "int32",
+            Self::I16 => "int16",
+            Self::I8 | Self::I4 | Self::I2 | Self::F8E4M3FN | Self::F8E5M2 => "int8",
+            Self::U64 => "uint64",
+            Self::U32 => "uint32",
+            Self::U16 => "uint16",
+            Self::U8 | Self::U4 => "uint8",
+            Self::Bool => "bool",
+            Self::Complex64 => "complex64",
+            Self::Complex128 => "complex128",
+            Self::String => "bytes",
+            Self::Resource | Self::Variant => "object",
+        }
+    }
+
     /// Bits of one element in a buffer; `None` for types with no fixed-size storage.
     pub fn bits(self) -> Option<usize> {
         Some(match self {

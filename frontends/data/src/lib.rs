@@ -73,4 +73,4 @@ pub use input::{Feed, Input};
 pub use map::{map_file, read_file};
 pub use preprocess::{Preprocess, ResizeFilter};
 pub use source::{FileStream, Source};
-pub use write::{numpy_name, write_npy, write_npz};
+pub use write::{write_npy, write_npz};

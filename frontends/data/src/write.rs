@@ -8,35 +8,6 @@ use octet_plugin::Tensor;
 
 use crate::npy;
 
-/// NumPy's name of an element type (`float32`), as interpreters tell it; `None` where NumPy has none.
-pub fn numpy_name(elem: ElementType) -> Option<&'static str> {
-    Some(match elem {
-        ElementType::F32 => "float32",
-        ElementType::F16 => "float16",
-        ElementType::F64 => "float64",
-        ElementType::I64 => "int64",
-        ElementType::I32 => "int32",
-        ElementType::I16 => "int16",
-        ElementType::I8 => "int8",
-        ElementType::U64 => "uint64",
-        ElementType::U32 => "uint32",
-        ElementType::U16 => "uint16",
-        ElementType::U8 => "uint8",
-        ElementType::Bool => "bool",
-        ElementType::Complex64 => "complex64",
-        ElementType::Complex128 => "complex128",
-        ElementType::BF16
-        | ElementType::F8E4M3FN
-        | ElementType::F8E5M2
-        | ElementType::I4
-        | ElementType::I2
-        | ElementType::U4
-        | ElementType::String
-        | ElementType::Resource
-        | ElementType::Variant => return None,
-    })
-}
-
 /// The type string and bytes under which a tensor is stored. Types that NumPy lacks are widened without loss: `bf16` to
 /// `float32`, integers below a byte to bytes.
 fn stored(tensor: &Tensor) -> Result<(&'static str, std::borrow::Cow<'_, [u8]>), Diagnostic> {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use octet_ir::ops::{Custom, Reshape};
+use octet_ir::verify::structure::{self, BadCall};
 use octet_ir::verify::types::infer_operation;
 use octet_ir::{
     Blob, ConstId, Constant, Diagnostics, ElementType, EntityId, GraphBuilder, GraphId, Loc, Metadata, Module, Op, OpId, Signature,
@@ -258,40 +259,11 @@ impl<'r, 'a> Reader<'r, 'a> {
         }
     }
 
-    /// Graphs must not call themselves, directly or through others. Iterative, because a hostile file may nest deeply.
+    /// Graphs must not call themselves; how deep calls may nest is judged with the rest of the module.
     fn call_cycles(&mut self, module: &Module) {
-        let mut callees: Vec<Vec<usize>> = Vec::with_capacity(self.graph_count);
-        for (_, graph) in module.graphs() {
-            let mut called: Vec<usize> = graph.ops().flat_map(|(_, o)| o.op().graphs()).collect();
-            called.sort_unstable();
-            called.dedup();
-            callees.push(called);
-        }
-        // A graph is ready when all graphs that it calls are; in a circle none ever is.
-        let mut waiting: Vec<usize> = callees.iter().map(Vec::len).collect();
-        let mut callers: Vec<Vec<usize>> = vec![Vec::new(); callees.len()];
-        for (caller, called) in callees.iter().enumerate() {
-            for &callee in called {
-                if let Some(list) = callers.get_mut(callee) {
-                    list.push(caller);
-                }
-            }
-        }
-        let mut ready: Vec<usize> = waiting.iter().enumerate().filter(|(_, n)| **n == 0).map(|(i, _)| i).collect();
-        while let Some(graph) = ready.pop() {
-            for &caller in callers.get(graph).into_iter().flatten() {
-                if let Some(left) = waiting.get_mut(caller) {
-                    *left -= 1;
-                    if *left == 0 {
-                        ready.push(caller);
-                    }
-                }
-            }
-        }
-        if let Some((index, _)) = waiting.iter().enumerate().find(|(_, n)| **n > 0) {
-            let name = module.get_graph(GraphId::from_index(index)).map_or("", |g| g.name());
-            let message = format!("subgraph {index} calls itself, directly or through others");
-            self.report.error(codes::GRAPH_INDEX, at_graph(name), message);
+        if let Some(BadCall::Circular(graph)) = structure::bad_call(module) {
+            let message = format!("subgraph {} calls itself, directly or through others", graph.index());
+            self.report.error(codes::GRAPH_INDEX, at_graph(module.graph(graph).name()), message);
         }
     }
 

@@ -47,10 +47,19 @@ fn check_signatures(module: &Module, found: &mut Vec<Diagnostic>) {
 /// Whatever runs a module runs called graphs inside their callers, on a stack of its own machine.
 pub const MAX_CALL_DEPTH: usize = 64;
 
-/// Finds a graph that calls itself, or one whose calls nest too deeply. Iterative, because a hostile module may nest as it likes.
-fn check_calls(module: &Module, found: &mut Vec<Diagnostic>) {
+/// What is wrong with the calls of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadCall {
+    /// It calls itself, directly or through others.
+    Circular(GraphId),
+    /// Its calls nest more than [`MAX_CALL_DEPTH`] deep.
+    TooDeep(GraphId),
+}
+
+/// The first graph that calls itself, or whose calls nest too deeply. Iterative, because a hostile module may nest as it likes.
+#[must_use]
+pub fn bad_call(module: &Module) -> Option<BadCall> {
     let callees: Vec<Vec<usize>> = module.graphs().map(|(_, g)| g.ops().flat_map(|(_, o)| o.op().graphs()).collect()).collect();
-    let name = |graph: usize| module.graph(GraphId::from_index(graph)).name();
     // How deep the calls of a graph nest; `None` before it is known, and on the path that leads to the graph in hand.
     let mut depth: Vec<Option<usize>> = vec![None; callees.len()];
     let mut on_path = vec![false; callees.len()];
@@ -60,10 +69,7 @@ fn check_calls(module: &Module, found: &mut Vec<Diagnostic>) {
             if next == 0 {
                 match (depth.get(graph), on_path.get(graph)) {
                     (Some(None), Some(false)) => on_path[graph] = true,
-                    (Some(None), Some(true)) => {
-                        found.push(Diagnostic::error("IRV002", format!("graph '{}' calls itself", name(graph))));
-                        return;
-                    }
+                    (Some(None), Some(true)) => return Some(BadCall::Circular(GraphId::from_index(graph))),
                     // Known already, or not in the module, which is reported with the operation that names it.
                     _ => continue,
                 }
@@ -77,9 +83,7 @@ fn check_calls(module: &Module, found: &mut Vec<Diagnostic>) {
                     let below = callees[graph].iter().filter_map(|&callee| depth.get(callee).copied().flatten()).max();
                     let levels = below.map_or(0, |levels| levels + 1);
                     if levels > MAX_CALL_DEPTH {
-                        let message = format!("the calls of graph '{}' nest more than {MAX_CALL_DEPTH} deep", name(graph));
-                        found.push(Diagnostic::error("IRV013", message));
-                        return;
+                        return Some(BadCall::TooDeep(GraphId::from_index(graph)));
                     }
                     depth[graph] = Some(levels);
                     on_path[graph] = false;
@@ -87,6 +91,17 @@ fn check_calls(module: &Module, found: &mut Vec<Diagnostic>) {
             }
         }
     }
+    None
+}
+
+fn check_calls(module: &Module, found: &mut Vec<Diagnostic>) {
+    let name = |graph: GraphId| module.graph(graph).name();
+    found.extend(bad_call(module).map(|bad| match bad {
+        BadCall::Circular(graph) => Diagnostic::error("IRV002", format!("graph '{}' calls itself", name(graph))),
+        BadCall::TooDeep(graph) => {
+            Diagnostic::error("IRV013", format!("the calls of graph '{}' nest more than {MAX_CALL_DEPTH} deep", name(graph)))
+        }
+    }));
 }
 
 struct Checker<'m, 'f> {

@@ -261,7 +261,7 @@ fn reals(module: &Module, graph: &Graph, stored: ValueId) -> Option<(Vec<f32>, T
         ElementType::I32 => constant.to_i32().into_iter().map(i64::from).collect(),
         _ => return None,
     };
-    let reals = dequantize(&integers, quant, ty.shape.dims())?;
+    let reals = dequantize(&integers, quant, ty.shape.dims());
     let mut real_ty = Type::f32(ty.shape.clone());
     real_ty.quant = signed(ty).map(Into::into);
     Some((reals, real_ty))
@@ -317,23 +317,15 @@ pub(super) fn restore_clamps(module: &mut Module) -> Result<(), Diagnostics> {
     Ok(())
 }
 
-fn dequantize(integers: &[i64], quant: &Quantization, shape: &[usize]) -> Option<Vec<f32>> {
-    let inner = match quant.granularity() {
-        Granularity::PerTensor => usize::MAX,
-        Granularity::PerAxis(axis) => shape.get(axis + 1..)?.iter().product::<usize>().max(1),
-        Granularity::Blockwise { block } => block.max(1),
-    };
-    let (scales, zero_points) = (quant.scales(), quant.zero_points());
+fn dequantize(integers: &[i64], quant: &Quantization, shape: &[usize]) -> Vec<f32> {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
         reason = "the DEQUANTIZE kernel rounds to single precision too"
     )]
-    let real = |(index, q): (usize, &i64)| {
-        let channel = (index / inner) % scales.len();
-        ((q - zero_points[channel]) as f64 * f64::from(scales[channel])) as f32
-    };
-    Some(integers.iter().enumerate().map(real).collect())
+    let real = |q: i64, (scale, zero_point): (f32, i64)| ((q - zero_point) as f64 * f64::from(scale)) as f32;
+    let runs = integers.chunks(quant.run(shape)).zip(quant.parameters().cycle());
+    runs.flat_map(|(run, parameters)| run.iter().map(move |q| real(*q, parameters))).collect()
 }
 
 /// The parameters of an 8-bit type as int8 has them: uint8's zero point is 128 higher. `None` for other widths and for blocks.

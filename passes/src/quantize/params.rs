@@ -3,7 +3,7 @@
 //! The rules are those of the TFLite quantization specification: 0 is always exactly representable, int8 activations are asymmetric over
 //! [-128, 127], int16 activations and weights are symmetric.
 
-use octet_ir::{ElementType, Granularity, Quantization};
+use octet_ir::{ElementType, Quantization};
 
 /// Scales below this are raised to it: a tensor of (nearly) nothing but zeros must not make multipliers `s_in * s_w / s_out` explode.
 const SMALLEST_SCALE: f32 = 1e-12;
@@ -148,20 +148,13 @@ fn narrow_signed(value: f64) -> f32 {
 }
 
 /// Quantizes reals to integers between `low` and `high`: division in single precision, half away from zero, as the QUANTIZE kernel does.
-/// Element *i* has the scale `scales[(i / inner) % scales.len()]`.
 pub(super) fn quantize_elements(values: &[f32], quant: &Quantization, shape: &[usize], low: i64, high: i64) -> Vec<i64> {
-    let inner = match quant.granularity() {
-        Granularity::PerTensor => values.len().max(1),
-        Granularity::PerAxis(axis) => shape.get(axis + 1..).map_or(1, |rest| rest.iter().product::<usize>().max(1)),
-        Granularity::Blockwise { block } => block.max(1),
-    };
     let mut result = Vec::with_capacity(values.len());
-    let channels = quant.scales().iter().zip(quant.zero_points()).cycle();
-    for (row, (scale, zero_point)) in values.chunks(inner).zip(channels) {
-        result.extend(row.iter().map(|value| {
+    for (run, (scale, zero_point)) in values.chunks(quant.run(shape)).zip(quant.parameters().cycle()) {
+        result.extend(run.iter().map(|value| {
             #[expect(clippy::cast_possible_truncation, reason = "saturates, then clamped")]
             let steps = (value / scale).round() as i64;
-            steps.saturating_add(*zero_point).clamp(low, high)
+            steps.saturating_add(zero_point).clamp(low, high)
         }));
     }
     result

@@ -151,7 +151,7 @@ pub fn random_inputs(interpreter: &Interpreter, samples: usize, seed: u64) -> Re
     let inputs: Vec<serde_json::Value> = interpreter
         .input_details()
         .iter()
-        .map(|d| serde_json::json!({"shape": d.shape, "dtype": octet_eval::interpreter::numpy_name(d.dtype)}))
+        .map(|d| serde_json::json!({"shape": d.shape, "dtype": d.dtype.numpy_name()}))
         .collect();
     crate::inputs::random(&serde_json::json!({"inputs": inputs}), samples, seed)
 }

@@ -255,7 +255,7 @@ fn plain_type(graph: &Graph, value: ValueId) -> String {
         .map(|(a, d)| if ty.shape.dynamic(a).is_some() { format!("?{d}") } else { d.to_string() })
         .collect();
     let shape = if ty.shape.is_ranked() { dims.join(", ") } else { "unknown rank".to_owned() };
-    format!("{} [{shape}]", details::dtype(ty.elem))
+    format!("{} [{shape}]", ty.elem.numpy_name())
 }
 
 /// Custom options can be long.

@@ -295,7 +295,7 @@ fn summary(outputs: &[Collected]) -> String {
         let cut = shown.len() > MOST_SHOWN;
         shown.truncate(MOST_SHOWN);
         let values = shown.iter().map(|v| short(*v)).collect::<Vec<_>>().join(" ") + if cut { " ..." } else { "" };
-        let ty = format!("{} [{shape}]", crate::details::dtype(elem));
+        let ty = format!("{} [{shape}]", elem.numpy_name());
         table.row([output.name.clone(), ty, output.samples.len().to_string(), short(min), short(max), values]);
     }
     table.text(0)

@@ -1,7 +1,7 @@
 //! Tensors as the real numbers that they stand for.
 
 use half::{bf16, f16};
-use octet_ir::{ElementType, Granularity, Type};
+use octet_ir::{ElementType, Type};
 use octet_plugin::Tensor;
 
 /// The elements as `f64`, not dequantized; `None` for types that are no numbers.
@@ -49,17 +49,10 @@ pub fn real(ty: &Type, shape: &[usize], bytes: &[u8]) -> Option<Vec<f64>> {
     let mut values = numbers(ty.elem, bytes)?;
     values.truncate(shape.iter().product());
     let Some(quant) = ty.quant.as_ref().filter(|_| ty.elem.is_integer()) else { return Some(values) };
-    let (scales, zero_points) = (quant.scales(), quant.zero_points());
-    // Which scale serves the element at a position.
-    let (inner, count) = match quant.granularity() {
-        Granularity::PerTensor => (values.len().max(1), 1),
-        Granularity::PerAxis(axis) => (shape.iter().skip(axis + 1).product::<usize>().max(1), scales.len()),
-        Granularity::Blockwise { block } => (block.max(1), scales.len()),
-    };
-    for (position, value) in values.iter_mut().enumerate() {
-        let which = position / inner % count;
-        let (scale, zero_point) = (scales.get(which).copied().unwrap_or(1.0), zero_points.get(which).copied().unwrap_or(0));
-        *value = f64::from(((*value - zero_point as f64) * f64::from(scale)) as f32);
+    for (run, (scale, zero_point)) in values.chunks_mut(quant.run(shape)).zip(quant.parameters().cycle()) {
+        for value in run {
+            *value = f64::from(((*value - zero_point as f64) * f64::from(scale)) as f32);
+        }
     }
     Some(values)
 }

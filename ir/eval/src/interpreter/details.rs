@@ -13,6 +13,8 @@ pub struct QuantizationParameters {
     pub zero_points: Vec<i64>,
     /// The axis of per-axis quantization, else 0.
     pub quantized_dimension: usize,
+    /// Elements that share a scale, where quantization is blockwise.
+    pub block_size: Option<usize>,
 }
 
 /// One tensor of a graph.
@@ -36,25 +38,11 @@ pub struct TensorDetails {
     pub sparsity_parameters: Option<Arc<Sparsity>>,
 }
 
-/// NumPy's name of an element type, as TFLite's details show it.
-#[must_use]
-pub fn numpy_name(elem: ElementType) -> &'static str {
-    match elem {
-        ElementType::F32 => "float32",
-        ElementType::F64 => "float64",
-        ElementType::F16 => "float16",
-        ElementType::I64 => "int64",
-        ElementType::I32 => "int32",
-        ElementType::I16 => "int16",
-        ElementType::I8 => "int8",
-        ElementType::U64 => "uint64",
-        ElementType::U32 => "uint32",
-        ElementType::U16 => "uint16",
-        ElementType::U8 => "uint8",
-        ElementType::Bool => "bool",
-        ElementType::Complex64 => "complex64",
-        ElementType::Complex128 => "complex128",
-        other => other.name(),
+impl TensorDetails {
+    /// The details of a value of a model that is not about to run: its shape is the declared one.
+    #[must_use]
+    pub fn of(graph: &Graph, id: ValueId) -> Self {
+        details(graph, id, None)
     }
 }
 
@@ -73,6 +61,10 @@ pub(super) fn details(graph: &Graph, id: ValueId, ty: Option<&Type>) -> TensorDe
         quantized_dimension: match quant.granularity() {
             Granularity::PerAxis(axis) => axis,
             Granularity::PerTensor | Granularity::Blockwise { .. } => 0,
+        },
+        block_size: match quant.granularity() {
+            Granularity::Blockwise { block } => Some(block),
+            Granularity::PerTensor | Granularity::PerAxis(_) => None,
         },
     });
     TensorDetails {

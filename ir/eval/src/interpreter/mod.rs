@@ -38,7 +38,7 @@ use bytemuck::Pod;
 use octet_ir::{Diagnostic, Diagnostics, EntityId, GraphId, Module, Type, ValueDef, ValueId};
 use octet_plugin::Tensor;
 
-pub use details::{QuantizationParameters, TensorDetails, numpy_name};
+pub use details::{QuantizationParameters, TensorDetails};
 pub use evaluate::evaluate;
 pub use run::{Event, Observer};
 pub use signature::SignatureRunner;

@@ -214,31 +214,22 @@ pub(super) fn prepare(
     options: &Options,
 ) -> Result<Arc<dyn Kernel>, PrepareError> {
     let bytes = check_sizes(results, options)?;
-    let kernel = prepare_unchecked(program, id, operation, operands, results, options)?;
+    let graph = program.module.graph(id);
+    let intermediates: Vec<Type> = operation.intermediates().iter().map(|id| graph.ty(*id).clone()).collect();
+    let cx = PrepareCx { op: operation.op(), operands, results, intermediates: &intermediates, profile: options.profile };
+    let kernel: Arc<dyn Kernel> = match operation.op() {
+        Op::Custom(op) => {
+            let entry = program.kernels.get(&op.name).map_err(|_| no_custom_kernel(&op.name))?;
+            super::custom::prepare(entry.kernel, op, &cx)?.into()
+        }
+        _ => ops::prepare(&cx)?.into(),
+    };
     let needed = bytes.saturating_add(kernel.scratch());
     if needed > options.memory_limit {
         let message = format!("the op needs {needed} bytes with its scratch memory, more than the limit of {}", options.memory_limit);
         return Err(too_large(message).into());
     }
     Ok(kernel)
-}
-
-fn prepare_unchecked(
-    program: &Program,
-    id: GraphId,
-    operation: &Operation,
-    operands: &[Option<OperandInfo<'_>>],
-    results: &[Type],
-    options: &Options,
-) -> Result<Arc<dyn Kernel>, PrepareError> {
-    let graph = program.module.graph(id);
-    let intermediates: Vec<Type> = operation.intermediates().iter().map(|id| graph.ty(*id).clone()).collect();
-    let cx = PrepareCx { op: operation.op(), operands, results, intermediates: &intermediates, profile: options.profile };
-    if let Op::Custom(op) = operation.op() {
-        let entry = program.kernels.get(&op.name).map_err(|_| no_custom_kernel(&op.name))?;
-        return super::custom::prepare(entry.kernel, op, &cx).map(Arc::from);
-    }
-    ops::prepare(&cx).map(Arc::from)
 }
 
 impl Plan {
