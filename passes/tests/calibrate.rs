@@ -325,3 +325,20 @@ graph @other(%0: 1x2 f32 loc(\"b\")) {
     let [warning] = monitor.0.0.as_slice() else { panic!("{}", monitor.0) };
     assert!(warning.code == "CAL006" && warning.message.contains("'g'"), "{warning}");
 }
+
+/// Data that never change give ranges that say nothing: an array that was never filled, most often.
+#[test]
+fn data_that_never_change_are_told() {
+    let source = "octet.ir 1
+graph @main(%0: 1x2 f32 loc(\"a\")) {
+  %1 = tanh(%0) : 1x2 f32 loc(\"y\")
+  return %1
+}
+";
+    for (values, warned) in [(vec![0.0; 4], true), (vec![0.0, 0.0, 0.0, 1.0], false), (vec![0.0; 2], false)] {
+        let data = Memory { shape: vec![values.len() / 2, 2], values };
+        let (outcome, monitor) = run(source, &data, "min-max", 1);
+        outcome.expect("runs");
+        assert_eq!(monitor.0.0.iter().any(|d| d.code == "CAL007"), warned, "{}", monitor.0);
+    }
+}

@@ -7,7 +7,7 @@
 //! The whole data set is used, every sample counts the same, and the result depends neither on the order of samples nor on the number of
 //! threads. Bodies of IF and WHILE are calibrated by what passes through them. Tensors are looked at when they are computed; none is kept.
 //! What SOFTMAX alone reads is ranged no deeper than SOFTMAX can see. The data are for the main graph: graphs of other signatures that it does
-//! not call get no ranges, and `CAL006` names them.
+//! not call get no ranges, and `CAL006` names them. `CAL007` warns of an input whose samples all hold one number.
 
 mod floor;
 mod method;
@@ -90,6 +90,16 @@ impl Pass for Calibrate {
             let message =
                 format!("tensor '{}' holds NaN or infinity for sample {sample}: it gets no range", module.graph(graph).value_name(value));
             context.observer.report(Diagnostic::warning("CAL005", message).at(at(module.graph(graph), positions, value)));
+        }
+        let main = module.main();
+        for &input in main.inputs().iter().filter(|&&input| data.samples() > 1 && main.ty(input).shape.dims() != [1]) {
+            let seen = first.extremes[module.main_id().index()][input.index()].bounds();
+            if let Some(Bounds { lo, .. }) = seen.filter(|b| b.lo == b.hi) {
+                let message =
+                    format!("every element of every sample of input '{}' is {lo}: ranges of such data say nothing", main.value_name(input));
+                let place = SourceLocation { tensor: Some(main.value_name(input)), ..SourceLocation::default() };
+                context.observer.report(Diagnostic::warning("CAL007", message).at(place));
+            }
         }
         let bounds = self.bounds(module, &sights, &mut first);
         let second = if self.method.needs_histogram() {

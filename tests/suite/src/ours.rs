@@ -148,10 +148,7 @@ pub fn has_custom_op(module: &Module) -> bool {
 /// # Errors
 /// If an input has a type that no test makes numbers of.
 pub fn random_inputs(interpreter: &Interpreter, samples: usize, seed: u64) -> Result<BTreeMap<String, Array>, String> {
-    let inputs: Vec<serde_json::Value> = interpreter
-        .input_details()
-        .iter()
-        .map(|d| serde_json::json!({"shape": d.shape, "dtype": d.dtype.numpy_name()}))
-        .collect();
+    let inputs: Vec<serde_json::Value> =
+        interpreter.input_details().iter().map(|d| serde_json::json!({"shape": d.shape, "dtype": d.dtype.numpy_name()})).collect();
     crate::inputs::random(&serde_json::json!({"inputs": inputs}), samples, seed)
 }

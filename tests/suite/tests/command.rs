@@ -326,6 +326,15 @@ fn one_array_goes_into_an_npy() {
 }
 
 #[test]
+fn names_that_mean_nothing_are_refused() {
+    let bench = Bench::new();
+    let model = bench.write("m.ir", RELU);
+    let data = bench.arrays("x.npz", &[("x", Array::from_f32(&[2, 4], &[1.0; 8]))]);
+    transcript!(bench, ["run", &model, "--input", &data, "-o", &bench.path("out.csv")], ["m.ir", "x.npz"]);
+    transcript!(bench, ["check", &sine(), "--target", "edgetpu", "--intermediate-tensors", "nosuch"], ["m.ir", "x.npz"]);
+}
+
+#[test]
 fn outputs_that_cannot_be_written_are_told_first() {
     let bench = Bench::new();
     // The model does not exist either: the output is looked at before it.

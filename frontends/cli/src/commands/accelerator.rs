@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use octet_ir::{Diagnostic, Diagnostics, Module, Operation};
 
-use super::check::{Checked, MappingArguments, checked, log_path, share};
+use super::check::{Checked, MappingArguments, checked, log_path, share, unknown_end};
 use super::compile::Made;
 use crate::driver::{Destination, save};
 use crate::exit::Failure;
@@ -71,6 +71,16 @@ pub(crate) fn beside(model: &Path, segments: &Segmenting) -> Vec<PathBuf> {
 fn segment_path(model: &Path, index: usize, count: usize) -> PathBuf {
     let stem = model.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
     model.with_file_name(format!("{stem}_segment_{index}_of_{count}.tflite"))
+}
+
+/// Refuses tensors at which the accelerator's part is to end that no model has, before a model is written.
+pub(crate) fn check_ends(arguments: &MappingArguments, made: &[Made<'_>]) -> Result<(), Failure> {
+    let options = arguments.options(octet_targets::profile(NAME)?)?;
+    let modules: Vec<&Module> = made.iter().filter_map(|m| Some(&m.result.as_ref().ok()?.module)).collect();
+    match unknown_end(&options, modules.into_iter()) {
+        Some(unknown) if made.iter().all(|m| m.result.is_ok()) => Err(Failure::usage(unknown)),
+        _ => Ok(()),
+    }
 }
 
 /// Maps the models that were written and lets them share the memory for parameters; empty if one was not.

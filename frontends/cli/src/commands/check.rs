@@ -124,6 +124,15 @@ pub(crate) fn checked(module: &Module, file: &[u8], name: &Path, profile: &Profi
     }
 }
 
+/// A tensor at which the accelerator's part was to end, and that none of the models has.
+pub(crate) fn unknown_end<'a>(options: &Options, mut modules: impl Iterator<Item = &'a Module> + Clone) -> Option<Diagnostic> {
+    let has = |module: &Module, name: &str| module.main().values().any(|(id, _)| module.main().value_name(id) == name);
+    let unknown = options.ends.iter().find(|name| !modules.clone().any(|module| has(module, name)))?;
+    let model = if modules.nth(1).is_some() { "any of the models" } else { "the model" };
+    let message = format!("--intermediate-tensors names '{unknown}', which is no tensor of {model}");
+    Some(Diagnostic::error("CLI002", message).with_help("octet inspect --tensors lists their names"))
+}
+
 /// Lets models share the memory for parameters: the first ones keep theirs.
 pub(crate) fn share(models: &mut [Checked], capacity: usize) {
     let mut left = capacity;
@@ -261,10 +270,14 @@ fn profile(target: &Target) -> Result<Profile, Failure> {
 pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
     let profile = profile(&arguments.target)?;
     let options = arguments.mapping.options(&profile)?;
+    let modules = arguments.models.iter().map(|path| super::load(path, &arguments.importing.for_model(path), terminal));
+    let modules: Vec<Module> = modules.collect::<Result<_, _>>()?;
+    if let Some(unknown) = unknown_end(&options, modules.iter()) {
+        return Err(Failure::usage(unknown));
+    }
     let mut models = Vec::new();
-    for path in &arguments.models {
-        let module = super::load(path, &arguments.importing.for_model(path), terminal)?;
-        models.push(checked(&module, &octet_data::map_file(path)?, path, &profile, &options));
+    for (path, module) in arguments.models.iter().zip(&modules) {
+        models.push(checked(module, &octet_data::map_file(path)?, path, &profile, &options));
     }
     share(&mut models, arguments.mapping.capacity(&profile));
     if arguments.json {

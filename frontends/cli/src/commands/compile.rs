@@ -267,6 +267,9 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
         made.push(Made { model: path, destination, notes: watch.notes, result, bytes: None });
     }
     // Models that share a memory appear together, or none does.
+    if accelerated {
+        accelerator::check_ends(&arguments.mapping, &made)?;
+    }
     if made.iter().all(|m| m.result.is_ok()) {
         made.iter_mut().for_each(|m| m.save(&target, &options, terminal));
     }

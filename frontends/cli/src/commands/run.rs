@@ -62,6 +62,12 @@ struct Collected {
 
 pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
     let destination = arguments.output.as_ref().map(Destination::new).transpose()?;
+    if let Some(ending) =
+        destination.as_ref().and_then(|d| d.path().extension()).filter(|e| !e.eq_ignore_ascii_case("npy") && !e.eq_ignore_ascii_case("npz"))
+    {
+        let message = format!("outputs are written as .npz or .npy, not as '.{}'", ending.display());
+        return Err(Failure::usage(Diagnostic::error("CLI002", message).with_help("give the output file the ending .npz")));
+    }
     arguments.plugins.install(terminal)?;
     let module = super::load(&arguments.model, &arguments.importing, terminal)?;
     let signature = match &arguments.signature {
