@@ -95,9 +95,14 @@ impl Cache {
         compiled(cache, config, bytes)
     }
 
+    /// Whether nobody but this user can put anything into the folder, or another folder in its place.
+    fn is_private(&self) -> bool {
+        is_ours(&self.folder) && std::fs::canonicalize(&self.folder).is_ok_and(|folder| folder.ancestors().skip(1).all(keeps))
+    }
+
     /// The code of an entry that is whole.
     fn read(&self, name: &str) -> Option<Vec<u8>> {
-        if !is_ours(&self.folder) {
+        if !self.is_private() {
             return None;
         }
         let path = self.folder.join(name);
@@ -113,7 +118,7 @@ impl Cache {
     fn write(&self, name: &str, code: &[u8]) -> std::io::Result<()> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         make_folder(&self.folder)?;
-        if !is_ours(&self.folder) {
+        if !self.is_private() {
             return Ok(());
         }
         let unfinished = self.folder.join(format!("{name}.{}.{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
@@ -122,8 +127,10 @@ impl Cache {
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(&unfinished)?.write_all(&entry)?;
-        std::fs::rename(&unfinished, self.folder.join(name)).inspect_err(|_| drop(std::fs::remove_file(&unfinished)))?;
+        let written = options.open(&unfinished)?.write_all(&entry);
+        written
+            .and_then(|()| std::fs::rename(&unfinished, self.folder.join(name)))
+            .inspect_err(|_| drop(std::fs::remove_file(&unfinished)))?;
         self.forget()
     }
 
@@ -192,6 +199,18 @@ fn is_ours(path: &Path) -> bool {
     // The process's own folder says who we are; where there is none, the folder's mode alone counts.
     let me = std::fs::metadata("/proc/self").map(|m| m.uid()).ok();
     std::fs::symlink_metadata(path).is_ok_and(|m| !m.is_symlink() && m.mode() & 0o022 == 0 && me.is_none_or(|me| me == m.uid()))
+}
+
+/// Whether not just anybody may rename what lies in this folder: it is sticky where everybody writes.
+#[cfg(unix)]
+fn keeps(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(folder).is_ok_and(|m| m.mode() & 0o002 == 0 || m.mode() & 0o1000 != 0)
+}
+
+#[cfg(not(unix))]
+fn keeps(_: &Path) -> bool {
+    true
 }
 
 #[cfg(not(unix))]
@@ -269,6 +288,10 @@ mod tests {
         chmod(&cache.folder, 0o777);
         assert!(cache.read(&name).is_none());
         chmod(&cache.folder, 0o700);
+        assert!(cache.read(&name).is_some());
+        chmod(&root, 0o777);
+        assert!(cache.read(&name).is_none(), "somebody could put another folder in its place");
+        chmod(&root, 0o1777);
         assert!(cache.read(&name).is_some());
         chmod(&entry, 0o666);
         assert!(cache.read(&name).is_none());

@@ -48,6 +48,8 @@ mod faults;
 #[cfg(feature = "engine")]
 mod kernel;
 #[cfg(feature = "engine")]
+mod legible;
+#[cfg(feature = "engine")]
 mod limits;
 #[cfg(feature = "engine")]
 mod load;

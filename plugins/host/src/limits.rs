@@ -27,6 +27,8 @@ pub struct Limits {
     pub function: usize,
     /// Functions of the file, imported ones not counted.
     pub functions: usize,
+    /// Locals and operands that live at branches, summed over all branches of the file: what makes compiling slow.
+    pub live: usize,
     /// Bytes of the stack.
     pub stack: usize,
 }
@@ -44,6 +46,7 @@ impl Default for Limits {
             file: 8 << 20,
             function: 256 << 10,
             functions: 50_000,
+            live: 1 << 22,
             stack: 512 << 10,
         }
     }
@@ -62,6 +65,7 @@ impl Limits {
         ("file", "bytes"),
         ("function", "bytes"),
         ("functions", ""),
+        ("live", ""),
     ];
 
     /// Sets a limit by its name. Answers false when there is none of that name.
@@ -78,6 +82,7 @@ impl Limits {
             "file" => self.file = size,
             "function" => self.function = size,
             "functions" => self.functions = size,
+            "live" => self.live = size,
             _ => return false,
         }
         true

@@ -1,5 +1,6 @@
 //! From a file to a plugin: reads it, screens it, compiles it, asks it what it is.
 
+use std::io::Read;
 use std::path::Path;
 
 use octet_ir::Diagnostic;
@@ -8,7 +9,7 @@ use octet_plugin::{KernelEntry, PassEntry};
 use crate::cache::Cache;
 use crate::limits::Limits;
 use crate::screen::{Kind, screen};
-use crate::{INTERFACE, KERNEL_INTERFACE, kernel, pass};
+use crate::{INTERFACE, KERNEL_INTERFACE, kernel, legible, pass};
 
 /// What a plugin brings.
 #[derive(Clone, Copy, Debug)]
@@ -95,12 +96,15 @@ impl Plugin {
 pub fn load(path: &Path, limits: &Limits, cache: Option<&Cache>) -> Result<Plugin, Diagnostic> {
     let file = path.display().to_string();
     let unreadable = |e: std::io::Error| Diagnostic::error("PLG010", format!("cannot read the plugin: {e}")).in_file(&file);
-    let size = std::fs::metadata(path).map_err(unreadable)?.len();
-    if usize::try_from(size).map_or(true, |size| size > limits.file) {
-        let message = format!("the plugin is too large to compile: it has {size} bytes; at most {} are taken", limits.file);
-        return Err(Diagnostic::error("PLG024", message).in_file(&file));
+    // Looked at before it is opened: a pipe would make the compiler wait, and a device never ends.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(Diagnostic::error("PLG010", "cannot read the plugin: it is no regular file").in_file(&file));
     }
-    load_bytes(&std::fs::read(path).map_err(unreadable)?, &file, limits, cache)
+    // One byte more than there may be, for `screen` to find. What a file says of its size is not always so.
+    let most = u64::try_from(limits.file).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).and_then(|opened| opened.take(most).read_to_end(&mut bytes)).map_err(unreadable)?;
+    load_bytes(&bytes, &file, limits, cache)
 }
 
 /// Loads a plugin from bytes; `file` is what messages call it.
@@ -112,12 +116,12 @@ pub fn load_bytes(bytes: &[u8], file: &str, limits: &Limits, cache: Option<&Cach
         Kind::Component => pass::load(bytes, file, limits, cache),
         Kind::Module => kernel::load(bytes, file, limits, cache),
     });
-    loaded.map_err(|d| d.in_file(file))
+    loaded.map_err(|d| legible::diagnostic(d).in_file(file))
 }
 
 /// That version and summary fit on a line.
 pub(crate) fn check_about(version: &str, summary: &str) -> Result<(), Diagnostic> {
-    let sane = |text: &str, longest: usize| !text.is_empty() && text.len() <= longest && !text.chars().any(char::is_control);
+    let sane = |text: &str, longest: usize| !text.is_empty() && text.len() <= longest && text.chars().all(legible::prints);
     if sane(version, 64) && !version.contains(' ') && sane(summary, 400) {
         return Ok(());
     }

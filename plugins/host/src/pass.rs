@@ -8,6 +8,7 @@ use octet_plugin::{Options, Pass, PassContext, PassEntry};
 use crate::bindings::octet::plugin::types::Setting;
 use crate::cache::Cache;
 use crate::edits::{self, Edit};
+use crate::legible;
 use crate::limits::Limits;
 use crate::load::{Loaded, Plugin, check_about};
 use crate::run::Program;
@@ -101,7 +102,7 @@ impl Pass for WasmPass {
             verify::verify(&next).map_err(|found| {
                 let summary =
                     self.signed(Diagnostic::error("PLG021", "the edits of the plugin would break the module; nothing was changed"));
-                Diagnostics(std::iter::once(summary).chain(found.0).collect())
+                Diagnostics(std::iter::once(summary).chain(found.0.into_iter().map(legible::diagnostic)).collect())
             })?;
             *module = next;
         }
@@ -112,7 +113,7 @@ impl Pass for WasmPass {
 impl WasmPass {
     /// Names the plugin in a diagnostic.
     fn signed(&self, diagnostic: Diagnostic) -> Diagnostic {
-        diagnostic.with_note(format!("plugin '{}' of {}", self.shared.name, self.shared.file))
+        legible::diagnostic(diagnostic).with_note(format!("plugin '{}' of {}", self.shared.name, self.shared.file))
     }
 
     /// What a plugin answers instead of edits: at least one error, whatever it calls them.

@@ -94,6 +94,9 @@ pub(crate) fn config(limits: &Limits, optimize: bool) -> Config {
         .cranelift_opt_level(if optimize { OptLevel::Speed } else { OptLevel::None })
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
+        // Else two bytes far apart in a memory are compiled into all that lies between them.
+        .memory_guaranteed_dense_image_size(0)
+        .wasm_multi_memory(false)
         .wasm_memory64(false);
     config
 }

@@ -9,6 +9,7 @@ use octet_plugin::{Kernel, KernelCall, KernelEntry, Tensor};
 use wasmparser::{Parser, Payload};
 
 use crate::cache::Cache;
+use crate::legible;
 use crate::limits::Limits;
 use crate::load::{Loaded, Plugin, check_about};
 use program::{Operand, Program};
@@ -45,7 +46,7 @@ pub(crate) fn load(bytes: &[u8], file: &str, limits: &Limits, cache: Option<&Cac
 
 /// Custom operations may be called anything that prints.
 fn check_name(name: &str) -> Result<(), Diagnostic> {
-    if !name.is_empty() && name.chars().count() <= 128 && name.trim() == name && !name.chars().any(char::is_control) {
+    if !name.is_empty() && name.chars().count() <= 128 && name.trim() == name && name.chars().all(legible::prints) {
         return Ok(());
     }
     let shown: String = name.chars().take(128).flat_map(char::escape_default).collect();
@@ -62,7 +63,7 @@ struct WasmKernel {
 impl WasmKernel {
     /// Names the plugin in a diagnostic.
     fn signed(&self, diagnostic: Diagnostic) -> Diagnostic {
-        diagnostic.with_note(format!("kernel '{}' of {}", self.name, self.file))
+        legible::diagnostic(diagnostic).with_note(format!("kernel '{}' of {}", self.name, self.file))
     }
 
     fn results(&self, operands: &[Operand<'_>], results: &[Type], options: &[u8]) -> Result<Vec<Tensor>, Diagnostic> {

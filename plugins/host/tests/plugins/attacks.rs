@@ -34,7 +34,7 @@ fn code_of(bytes: &[u8], limits: &Limits) -> String {
     format!("{} {}", first.code, first.message)
 }
 
-fn refused(name: &str, bytes: &[u8], code: &str) {
+pub(crate) fn refused(name: &str, bytes: &[u8], code: &str) {
     let begun = Instant::now();
     let got = code_of(bytes, &limits());
     assert!(got.starts_with(code), "{name}: {got} instead of {code}");
@@ -131,6 +131,55 @@ fn lies_to_the_interface_are_named() {
     ] {
         refused(name, &guest.build(), code);
     }
+}
+
+/// While the host hands something over, the plugin allocates: neither that nor what comes after an answer is a way out.
+#[test]
+fn allocations_are_no_way_out() {
+    let asks = "(call $ops (local.get $graph) (i32.const 3000)) (call $drop (local.get $graph)) (i32.const 2000)";
+    let allocating = |realloc: &str| Guest { realloc: realloc.into(), ..Guest::running(asks) }.build();
+    let after = |does: &str| Guest {
+        items: format!("(func (export \"cabi_post_octet:plugin/pass@0.1.0#run\") (param i32) {does})"),
+        ..Guest::default()
+    };
+    for (name, bytes, code) in [
+        ("endless allocation", allocating("(loop $l (br $l))"), "PLG016"),
+        ("talk while allocating", allocating("(call $log (i32.const 1100) (i32.const 5))"), "PLG019"),
+        ("questions while allocating", allocating("(call $ops (i32.const 1) (i32.const 3000))"), "PLG019"),
+        ("allocation out of bounds", allocating("(return (i32.const -8))"), "PLG019"),
+        ("allocation at the end", allocating("(return (i32.const 262140))"), "PLG019"),
+        ("allocation misaligned", allocating("(return (i32.const 4097))"), "PLG019"),
+        ("memory bomb while allocating", allocating("(loop $l (drop (memory.grow (i32.const 16))) (br $l))"), "PLG018"),
+        ("endless end", after("(loop $l (br $l))").build(), "PLG016"),
+        ("trap at the end", after("(unreachable)").build(), "PLG019"),
+        ("talk at the end", after("(loop $l (call $log (i32.const 1100) (i32.const 5)) (br $l))").build(), "PLG019"),
+    ] {
+        refused(name, &bytes, code);
+    }
+}
+
+/// What a plugin says stays one line of its own, and draws nothing.
+#[test]
+fn words_are_only_words() {
+    let said = "\x1b[2J\u{202e}fine\nerror[QNT001]: lost";
+    let hex: String = said.bytes().map(|b| format!("\\{b:02x}")).collect();
+    let log = format!("(call $log (i32.const 3000) (i32.const {}))", said.len());
+    let items = format!("(data (i32.const 3000) \"{hex}\")");
+    let guest = Guest { items, ..Guest::running(&format!("{log} (call $drop (local.get $graph)) (i32.const 2000)")) };
+    let (_, said) = run(&load(&guest.build()).expect("loads"), "guest", &read(MODEL)).expect("runs");
+    assert_eq!(said.0[0].message, "\\u{1b}[2J\\u{202e}fine\\nerror[QNT001]: lost");
+    // As much as one call may hand over is not what the user has to read.
+    let long = Guest::running(&format!(
+        "(memory.fill (i32.const 4096) (i32.const 97) (i32.const 900000)) {} (unreachable)",
+        "(call $log (i32.const 4096) (i32.const 900000))"
+    ));
+    let failed = run(&load(&Guest { memory: "20".into(), ..long }.build()).expect("loads"), "guest", &read(MODEL)).expect_err("traps");
+    assert!(failed.to_string().len() < 10_000);
+    // Words in an edit, which the message about it repeats.
+    let mut memory = Memory::default();
+    let edit = memory.set_op(0, "abs\x1b[31m", "");
+    let failed = run(&load(&Guest::editing(memory, &[edit]).build()).expect("loads"), "guest", &read(MODEL)).expect_err("no operation");
+    assert!(!failed.to_string().contains('\x1b') && failed.to_string().contains("\\u{1b}"), "{failed}");
 }
 
 #[test]

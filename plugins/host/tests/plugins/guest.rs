@@ -13,6 +13,8 @@ pub(crate) struct Guest {
     pub(crate) items: String,
     /// The memory.
     pub(crate) memory: String,
+    /// What `cabi_realloc` does first; its last parameter is the size.
+    pub(crate) realloc: String,
     /// What `describe` does; leaves a pointer.
     pub(crate) describe: String,
     /// What `run` does; leaves a pointer.
@@ -28,6 +30,7 @@ impl Default for Guest {
             about: ["guest", "1.0.0", "A guest."].map(|s| s.as_bytes().to_vec()),
             items: String::new(),
             memory: "4".into(),
+            realloc: String::new(),
             describe: "(i32.const 1000)".into(),
             run: "(call $drop (local.get $graph)) (i32.const 2000)".into(),
             image: Vec::new(),
@@ -75,6 +78,7 @@ impl Guest {
   {strings}
   (data (i32.const {BASE}) "{image}")
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    {realloc}
     (global.set $heap (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
     (global.get $heap)
     (global.set $heap (i32.add (global.get $heap) (local.get 3))))
@@ -82,6 +86,7 @@ impl Guest {
   (func (export "octet:plugin/pass@0.1.0#run") (param $graph i32) (param i32 i32) (result i32) (local $i i32) {run}))"#,
             items = self.items,
             memory = self.memory,
+            realloc = self.realloc,
             record = hex(&record),
             image = hex(&self.image),
             describe = self.describe,

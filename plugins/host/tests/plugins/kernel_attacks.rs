@@ -113,7 +113,7 @@ fn files_of_kernels_are_screened() {
     truncated.truncate(good.len() - 3);
     for (name, bytes, code) in [
         ("imports WASI", General { items: clock, ..d() }.build(), "PLG012"),
-        ("imports a memory", General { items: r#"(import "env" "m" (memory $m 1))"#, ..d() }.build(), "PLG012"),
+        ("imports a memory", General { memory: r#"(memory (export "memory") (import "env" "m") 4)"#, ..d() }.build(), "PLG012"),
         ("another version", General { marker: "octet_kernel_abi_2", ..d() }.build(), "PLG013"),
         ("no marker", General { marker: "other", ..d() }.build(), "PLG011"),
         ("no memory", General { memory: "(memory 4)", ..d() }.build(), "PLG014"),

@@ -1,7 +1,9 @@
 //! WebAssembly plugins: what a good one does, and what becomes of a bad one.
 
 mod attacks;
+mod bombs;
 mod examples;
+mod files;
 mod frozen;
 mod good;
 mod guest;
