@@ -18,7 +18,7 @@ pub struct Goal {
     pub data: Option<String>,
     /// How ranges are chosen from the data, where it is not the default.
     pub method: Option<String>,
-    /// The accelerator whose forms operations get, if one.
+    /// The target whose forms operations get, if it needs some: an accelerator, or a runtime that lacks kernels.
     pub accelerator: Option<String>,
 }
 

@@ -4,11 +4,12 @@
 //! a mapped one: CPU operations at the beginning are fine, and after the first one behind the cluster everything that depends on it stays on the CPU.
 
 use octet_ir::{Diagnostic, Graph, Module, Op, Operation, ValueId};
-use octet_targets::{Context, Profile, Runtime, Status};
+use octet_targets::{Context, Finding, Profile, Runtime, Status};
 use serde::Serialize;
 
 use crate::file::FileFacts;
 use crate::memory::{Parameters, key, parameters};
+use crate::package::Package;
 
 /// How to map.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,8 +27,10 @@ pub struct Options {
 pub struct Row {
     /// Its index in the file.
     pub index: usize,
-    /// Its name, as TFLite has it.
+    /// Its name, as TFLite has it, or that of a custom operation.
     pub name: String,
+    /// Whether it is a custom operation.
+    pub custom: bool,
     /// Its first result.
     pub tensor: String,
     /// Whether the accelerator runs it.
@@ -53,6 +56,8 @@ pub struct Mapping {
     pub rows: Vec<Row>,
     /// How many clusters there are.
     pub clusters: usize,
+    /// Whether the model is compiled for the accelerator already: what is mapped is what its compiler mapped.
+    pub compiled: bool,
 }
 
 /// Counts for reports.
@@ -70,6 +75,9 @@ pub const NOT_RUN: &str = "Not run: it tells a shape that is known";
 /// The status of a supported operation behind a CPU operation.
 pub const ONE_SUBGRAPH: &str = "More than one subgraph is not supported";
 
+/// The status of an operation beside a compiled one.
+pub const NOT_COMPILED: &str = "Left to the CPU when the model was compiled";
+
 /// The words of edgetpu_compiler for a kind of trouble.
 fn words(status: Status) -> &'static str {
     match status {
@@ -85,7 +93,10 @@ fn words(status: Status) -> &'static str {
 /// Maps the main graph of a module.
 pub fn map(module: &Module, profile: &Profile, facts: Option<&FileFacts>, options: &Options) -> Mapping {
     let graph = module.main();
-    let one_cluster = profile.accelerator.as_ref().is_some_and(|a| a.one_cluster) && !options.multiple_subgraphs;
+    let compiled_op = profile.accelerator.as_ref().and_then(|a| a.compiled.as_deref());
+    let is_compiled = |operation: &Operation| matches!(operation.op(), Op::Custom(custom) if compiled_op == Some(custom.name.as_str()));
+    let compiled = graph.ops().any(|(_, operation)| is_compiled(operation));
+    let one_cluster = profile.accelerator.as_ref().is_some_and(|a| a.one_cluster) && !options.multiple_subgraphs && !compiled;
     let idle = if profile.accelerator.as_ref().is_some_and(|a| a.drops_shapes) { idle(graph) } else { Vec::new() };
     // For each value: whether something mapped lies before it, and the CPU operation behind that which blocks its readers.
     let mut after_mapped = vec![false; graph.value_capacity()];
@@ -94,11 +105,16 @@ pub fn map(module: &Module, profile: &Profile, facts: Option<&FileFacts>, option
     for (index, (_, operation)) in graph.ops().enumerate() {
         let context = Context { runtime: options.runtime, version: facts.and_then(|f| f.versions.get(index).copied()) };
         let runs = !idle.contains(&index);
-        let mut findings = if runs { profile.operation(module, graph, operation, context) } else { Vec::new() };
+        let mut findings = match (compiled, runs) {
+            (true, _) if is_compiled(operation) => Vec::new(),
+            (true, _) => vec![left(profile, compiled_op.unwrap_or_default())],
+            (false, true) => profile.operation(module, graph, operation, context),
+            (false, false) => Vec::new(),
+        };
         if facts.and_then(|f| f.outside.get(index)).is_some_and(|outside| *outside) {
             let message = "a constant lies behind the flatbuffer, where other compilers do not find it";
             let help = format!("octet compile --target {} writes it inline", profile.name);
-            findings.push(octet_targets::Finding {
+            findings.push(Finding {
                 status: Status::NotConstant,
                 diagnostic: Diagnostic::error("TGT009", message).with_help(help),
             });
@@ -119,6 +135,7 @@ pub fn map(module: &Module, profile: &Profile, facts: Option<&FileFacts>, option
             }
         }
         let status = match findings.first() {
+            Some(_) if compiled => NOT_COMPILED.to_owned(),
             Some(first) => words(first.status).to_owned(),
             None if !runs => NOT_RUN.to_owned(),
             None if mapped => format!("Mapped to {}", profile.title),
@@ -127,17 +144,25 @@ pub fn map(module: &Module, profile: &Profile, facts: Option<&FileFacts>, option
         rows.push(Row {
             index,
             name: octet_targets::op_name(operation.op()).1.trim_start_matches("the custom operation ").to_owned(),
+            custom: matches!(operation.op(), Op::Custom(_)),
             tensor: operation.results().first().map_or_else(String::new, |v| graph.value_name(*v)),
             mapped,
             cluster: None,
             status,
             findings: findings.into_iter().map(|f| f.diagnostic.at(octet_targets::place(graph, index, operation))).collect(),
             blocked_by: blocked_by.filter(|by| !mapped && *by != index),
-            parameters: parameters(module, graph, operation),
+            parameters: Package::of(operation).map_or_else(|| parameters(module, graph, operation), |p| p.parameters()),
         });
     }
     let clusters = cluster(graph, &mut rows);
-    Mapping { title: profile.title.clone(), rows, clusters }
+    Mapping { title: profile.title.clone(), rows, clusters, compiled }
+}
+
+/// What is said of an operation beside a compiled one.
+fn left(profile: &Profile, compiled: &str) -> Finding {
+    let message = format!("the model is compiled for {} already, and what lies beside {compiled} was left to the CPU", profile.title);
+    let help = "ask this of the model that it was compiled from";
+    Finding { status: Status::Limitation, diagnostic: Diagnostic::error("TGT010", message).with_help(help) }
 }
 
 /// Operations whose results nothing reads but RESHAPE, for a shape, and other such operations.
@@ -216,11 +241,12 @@ impl Row {
         }
     }
 
-    /// What helps, where something does.
+    /// What helps against the reason, where something does.
     pub fn fix(&self) -> Option<String> {
-        self.findings
-            .iter()
-            .find_map(|f| f.help.clone())
-            .or_else(|| self.blocked_by.map(|by| format!("make op {by} mappable, or map several clusters with --multiple-subgraphs")))
+        if let Some(first) = self.findings.first() {
+            return first.help.clone();
+        }
+        self.blocked_by
+            .map(|by| format!("make op {by} mappable, or map several clusters with --multiple-subgraphs"))
     }
 }

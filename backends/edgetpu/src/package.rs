@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::cursor::Table;
 use crate::flex::Map;
+use crate::memory::Parameters;
 
 /// The name of the custom operation.
 pub const CUSTOM_OP: &str = "edgetpu-custom-op";
@@ -91,12 +92,23 @@ impl Package {
         })
     }
 
+    /// Whether an operation is a compiled one, even one that cannot be read.
+    pub fn is_in(operation: &Operation) -> bool {
+        matches!(operation.op(), Op::Custom(custom) if custom.name == CUSTOM_OP)
+    }
+
     /// Reads an operation; `None` if it is not compiled, or its options cannot be read.
     pub fn of(operation: &Operation) -> Option<Self> {
         match operation.op() {
             Op::Custom(custom) if custom.name == CUSTOM_OP => Self::read(&custom.options.0),
             _ => None,
         }
+    }
+
+    /// What the file says of its parameters: nothing is predicted.
+    pub fn parameters(&self) -> Parameters {
+        let bytes = self.cached_bytes().saturating_add(self.streamed_bytes());
+        Parameters { on_chip: bytes, stored: bytes }
     }
 
     /// Bytes of parameters that stay on the chip.

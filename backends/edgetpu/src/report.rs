@@ -1,6 +1,6 @@
 //! The report in the layout of edgetpu_compiler, for people's scripts, with lines of our own only behind its end.
 //!
-//! The compile time of the original is left out of the log text here and given by the caller; memory is predicted, and the report says so.
+//! Memory is predicted, and the report says so. The text is that of `edgetpu_compiler -s`, without its version and time-out.
 
 use std::fmt::Write;
 
@@ -20,6 +20,8 @@ pub struct Head {
     pub output: Option<String>,
     /// Bytes of it.
     pub output_bytes: usize,
+    /// How long compiling took, where something was compiled.
+    pub milliseconds: Option<u128>,
     /// File name of the operation log, where one is written.
     pub log: Option<String>,
 }
@@ -46,6 +48,9 @@ pub fn terminal(head: &Head, mapping: &Mapping, cache: &Cache, operations: bool)
 
 fn write_terminal(out: &mut String, head: &Head, mapping: &Mapping, cache: &Cache, operations: bool) -> std::fmt::Result {
     let counts = mapping.counts();
+    if let Some(milliseconds) = head.milliseconds {
+        writeln!(out, "Model compiled successfully in {milliseconds} ms.\n")?;
+    }
     writeln!(out, "Input model: {}", head.input)?;
     writeln!(out, "Input size: {}", size(head.input_bytes))?;
     if let Some(output) = &head.output {
@@ -75,6 +80,9 @@ fn write_terminal(out: &mut String, head: &Head, mapping: &Mapping, cache: &Cach
         writeln!(out)?;
         table(out, mapping)?;
     }
+    if head.milliseconds.is_some() {
+        writeln!(out, "\nCompilation succeeded!")?;
+    }
     Ok(())
 }
 
@@ -100,9 +108,10 @@ fn table(out: &mut String, mapping: &Mapping) -> std::fmt::Result {
     writeln!(out, "{:<31}{:<11}Status\n", "Operator", "Count")?;
     let mut kinds: Vec<(&str, &str, usize)> = Vec::new();
     for row in &mapping.rows {
-        match kinds.iter_mut().find(|(name, status, _)| (*name, *status) == (row.name.as_str(), row.status.as_str())) {
+        let kind = if row.custom { "CUSTOM" } else { row.name.as_str() };
+        match kinds.iter_mut().find(|(name, status, _)| (*name, *status) == (kind, row.status.as_str())) {
             Some((.., count)) => *count += 1,
-            None => kinds.push((&row.name, &row.status, 1)),
+            None => kinds.push((kind, &row.status, 1)),
         }
     }
     for (name, status, count) in kinds {
@@ -129,7 +138,7 @@ pub fn rows(mapping: &Mapping, parameters: bool) -> String {
 
 fn reasons(row: &Row, mapping: &Mapping) -> String {
     let mut text = row.reason(&mapping.rows);
-    if let Some(fix) = row.fix().filter(|_| !row.mapped && row.blocked_by.is_none()) {
+    if let Some(fix) = row.fix().filter(|_| !row.mapped && (row.blocked_by.is_none() || !row.findings.is_empty())) {
         text.push_str(&format!(" ({fix})"));
     }
     text

@@ -52,7 +52,15 @@ impl Profile {
         let title = &self.title;
         let finding = |status, code, message: String| Finding { status, diagnostic: Diagnostic::error(code, message) };
         let Some(rule) = self.op(&name) else {
-            return vec![finding(Status::Unsupported, "TGT003", format!("{title} has no kernel for {shown}"))];
+            let status = if has_floats(graph, operation) { Status::DataType } else { Status::Unsupported };
+            let mut none = finding(status, "TGT003", format!("{title} has no kernel for {shown}"));
+            if self.rewritten.contains(&name) && status == Status::Unsupported {
+                none.diagnostic = none.diagnostic.with_help(format!("octet compile --target {} computes it with operations that it has", self.name));
+            }
+            if matches!(operation.op(), Op::Dequantize(_)) {
+                none.diagnostic = self.integers(none.diagnostic);
+            }
+            return vec![none];
         };
         let mut found = Vec::new();
         let runtime = context.runtime.or(self.accelerator.as_ref().and_then(|a| a.runtime));
@@ -95,7 +103,16 @@ impl Profile {
         let results: Vec<&str> = operation.results().iter().map(elem).collect();
         let message = format!("{shown} on {} does not take {} -> {}", self.title, operands.join(", "), results.join(", "));
         let rows: Vec<String> = rule.types.iter().map(ToString::to_string).collect();
-        Diagnostic::error("TGT004", message).with_note(format!("it takes {}", rows.join("; ")))
+        let found = Diagnostic::error("TGT004", message).with_note(format!("it takes {}", rows.join("; ")));
+        if has_floats(graph, operation) { self.integers(found) } else { found }
+    }
+
+    /// Adds what helps against floats on an accelerator, which computes in integers.
+    fn integers(&self, found: Diagnostic) -> Diagnostic {
+        if self.accelerator.is_none() {
+            return found;
+        }
+        found.with_help("compile the float model with --quantize int8-only --data SAMPLES: integers from input to output")
     }
 
     fn dynamic<'g>(&'g self, graph: &'g Graph) -> impl Iterator<Item = Diagnostic> + 'g {
@@ -107,6 +124,11 @@ impl Profile {
                 .on_tensor(graph.value_name(id))
         })
     }
+}
+
+/// Whether an operation reads or computes floats.
+fn has_floats(graph: &Graph, operation: &Operation) -> bool {
+    operation.operands().iter().flatten().chain(operation.results()).any(|v| graph.ty(*v).elem.is_float())
 }
 
 /// The name under which profiles know an operation, and the one that users know.

@@ -39,6 +39,10 @@ fn section(profile: &Profile, out: &mut String) -> std::fmt::Result {
             writeln!(out, "Constraints are those of runtime {newest}; `--min-runtime-version` goes back to {oldest}.")?;
         }
     }
+    if !profile.rewritten.is_empty() {
+        let names: Vec<String> = profile.rewritten.iter().map(|n| n.to_uppercase()).collect();
+        writeln!(out, "`octet compile --target {}` computes {} with operations that it has.", profile.name, names.join(", "))?;
+    }
     for every in &profile.every {
         let upper = |list: &[String]| list.iter().map(|n| n.to_uppercase()).collect::<Vec<_>>().join(", ");
         let of = if every.only.is_empty() { "every operation".to_owned() } else { upper(&every.only) };

@@ -23,6 +23,8 @@ pub struct Profile {
     pub static_shapes: bool,
     /// How operations are mapped, if the target is an accelerator with a CPU beside it.
     pub accelerator: Option<Accelerator>,
+    /// Operations without a kernel that compiling for it computes with others.
+    pub rewritten: Vec<String>,
     /// Constraints on every operation.
     pub every: Vec<Every>,
     /// Its operations, sorted by the name of the first.
@@ -45,6 +47,8 @@ pub struct Accelerator {
     pub oldest_runtime: Option<Runtime>,
     /// Bytes of memory for parameters on the chip.
     pub parameter_memory: Option<usize>,
+    /// The custom operation that models carry which are compiled for it already.
+    pub compiled: Option<String>,
     /// Operations whose results only tell RESHAPE a shape that is known do not run.
     #[serde(default)]
     pub drops_shapes: bool,
@@ -117,6 +121,8 @@ struct ProfileText {
     /// The highest operator version where an operation does not say.
     version: Option<i32>,
     #[serde(default)]
+    rewritten: Vec<String>,
+    #[serde(default)]
     every: Vec<Every>,
     #[serde(default)]
     op: Vec<OpText>,
@@ -154,8 +160,9 @@ impl Profile {
             ops.push(OpRule { ops: op.ops, types, rules: op.rules, version: op.version.or(raw.version), since: op.since, note: op.note });
         }
         ops.sort_by(|a, b| a.ops.cmp(&b.ops));
-        let ProfileText { name, aliases, title, source, base, static_shapes, accelerator, every, .. } = raw;
-        let mut profile = Self { name, aliases, title, source, static_shapes: static_shapes.unwrap_or(false), accelerator, every, ops };
+        let ProfileText { name, aliases, title, source, base, static_shapes, accelerator, rewritten, every, .. } = raw;
+        let static_shapes_here = static_shapes.unwrap_or(false);
+        let mut profile = Self { name, aliases, title, source, static_shapes: static_shapes_here, accelerator, rewritten, every, ops };
         if let Some(base) = base {
             // Built-in profiles have no base that has a base, so this ends.
             let base = built_in(&base).ok_or_else(|| wrong(format!("its base '{base}' is no built-in profile")))?;

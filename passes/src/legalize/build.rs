@@ -1,8 +1,9 @@
 //! What the rewrites of this pass are written with: chains of operations that end in the type and name of what they stand for.
 
 use octet_ir::ops::{Reshape, Slice, UnaryKind};
-use octet_ir::{Constant, ElementType, Graph, Loc, Op, OpId, Patch, Quantization, Shape, Type, ValueId};
+use octet_ir::{Constant, ElementType, Graph, Loc, Op, OpId, Patch, Quantization, Range, Shape, Type, ValueId};
 
+use crate::quantize::{Bounds, Params, Width};
 use crate::rewrite::Refusal;
 use crate::rewrite::pattern::{operand, result};
 
@@ -24,6 +25,17 @@ pub(super) fn byte_scale(ty: &Type) -> Result<(f32, i64), Refusal> {
         return Err(Refusal::NoMatch);
     }
     ty.scale_zero_point().ok_or(Refusal::NoMatch)
+}
+
+/// The interval in which the elements of a tensor lie: what its bytes can stand for, or the range of a float, where it has one.
+pub(super) fn interval(graph: &Graph, value: ValueId) -> Option<Bounds> {
+    let ty = graph.ty(value);
+    if !is_byte(ty.elem) {
+        return graph.value(value).range().and_then(Range::bounds).and_then(|(lo, hi)| Bounds::new(lo, hi));
+    }
+    let (scale, zero_point) = ty.scale_zero_point()?;
+    let lift = if ty.elem == ElementType::U8 { 128 } else { 0 };
+    Some(Params { scale, zero_point: zero_point - lift }.bounds(Width::I8))
 }
 
 /// The operand and the result's type of an operation that computes this function of bytes.
@@ -54,7 +66,12 @@ impl<'g> Chain<'g> {
         for value in operation.operands().iter().flatten().chain(operation.results()) {
             sizes(graph.ty(*value))?;
         }
-        let first = operation.results().first().ok_or(Refusal::NoMatch)?;
+        Self::of_any_size(graph, root)
+    }
+
+    /// Begins to replace an operation on elements, whatever their number.
+    pub(super) fn of_any_size(graph: &'g Graph, root: OpId) -> Result<Self, Refusal> {
+        let first = graph.op(root).results().first().ok_or(Refusal::NoMatch)?;
         Ok(Self { graph, loc: graph.value(*first).loc().clone(), patch: Patch::before(graph, root) })
     }
 
@@ -64,8 +81,11 @@ impl<'g> Chain<'g> {
         Ok(self.patch.constant(Constant::from_i32(&values), Type::i32([values.len()]), Loc::unknown()))
     }
 
-    /// The integer is 127 or -127, or 0 with a zero point of 127.
+    /// Of bytes, the integer is 127 or -127, or 0 with a zero point of 127.
     fn real(&mut self, elem: ElementType, real: f32, shape: Shape) -> ValueId {
+        if elem == ElementType::F32 {
+            return self.patch.constant(Constant::from_f32(&[real]), Type::f32(shape), Loc::unknown());
+        }
         let scale = real.abs() / 127.0;
         let (byte, zero_point) = match (elem, real < 0.0) {
             (ElementType::U8, true) => (0, 127),
@@ -81,7 +101,7 @@ impl<'g> Chain<'g> {
         self.real(elem, real, [1].into())
     }
 
-    /// One number as a quantized constant without axes.
+    /// One number as a constant without axes.
     pub(super) fn number(&mut self, elem: ElementType, real: f32) -> ValueId {
         self.real(elem, real, Shape::scalar())
     }
@@ -89,6 +109,33 @@ impl<'g> Chain<'g> {
     /// An operation in the middle.
     pub(super) fn op(&mut self, op: impl Into<Op>, operands: &[ValueId], ty: Type) -> ValueId {
         self.patch.op1(op, operands, ty, self.loc.clone())
+    }
+
+    /// An operation in the middle, on floats or bytes as `like` is, whose results matter within `bounds`: of bytes those are what can be told apart, and
+    /// what lies beyond saturates; on a float they are the range that quantization will take.
+    pub(super) fn within(&mut self, op: impl Into<Op>, operands: &[ValueId], like: &Type, bounds: Option<Bounds>) -> ValueId {
+        let quant = bounds.filter(|_| is_byte(like.elem)).map(|bounds| {
+            let params = Params::asymmetric(bounds);
+            let lift = if like.elem == ElementType::U8 { 128 } else { 0 };
+            Quantization::new(params.scale, params.zero_point + lift).into()
+        });
+        let float = !is_byte(like.elem);
+        let value = self.op(op, operands, like.clone().with_quant(quant));
+        if let Some(Bounds { lo, hi }) = bounds.filter(|_| float) {
+            self.patch.set_range(value, Some(Range::new(lo, hi)));
+        }
+        value
+    }
+
+    /// A function whose kernel prescribes the scale of its result, 1/256 from 0.
+    pub(super) fn unit(&mut self, op: impl Into<Op>, operands: &[ValueId], like: &Type) -> ValueId {
+        let lowest = if like.elem == ElementType::U8 { 0 } else { -128 };
+        let quant = is_byte(like.elem).then(|| Quantization::new(1.0 / 256.0, lowest).into());
+        let value = self.op(op, operands, like.clone().with_quant(quant));
+        if !is_byte(like.elem) {
+            self.patch.set_range(value, Some(Range::new(0.0, 1.0)));
+        }
+        value
     }
 
     /// `x`, of type `ty`, in another shape.

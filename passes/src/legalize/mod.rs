@@ -1,6 +1,7 @@
-//! Gives operations that an accelerator does not take the form that it takes, after quantization.
+//! Gives operations that a target does not take the form that it takes, after quantization.
 //!
-//! For target `edgetpu`. Sizes that may vary are fixed at their nominal ones, since such compilers plan for one size. Every rewrite is exact on integers
+//! For target `tflm`, functions without a kernel there: GELU and RELU_0_TO_1. For target `edgetpu`, everything here.
+//! Sizes that may vary are fixed at their nominal ones, since such compilers plan for one size. Every rewrite is exact on integers
 //! unless its page states an error; what has no such form stays, and is named by `octet check`. A model with a fixed batch is computed sample by sample
 //! first, where all of its operations keep samples apart (option `batch = false` leaves that out). Options `only` and `except` choose rewrites.
 
@@ -8,6 +9,7 @@ mod absolute;
 mod build;
 mod depth_to_space;
 mod fused_activation;
+pub(crate) mod gelu;
 mod hard_swish;
 mod leaky_relu;
 mod mean;
@@ -30,6 +32,7 @@ use crate::rewrite::{Rewrite, Selection, rewrite_module, select};
 /// The rewrites of this pass in the order in which they are tried at an operation.
 pub(crate) const REWRITES: &[&dyn Rewrite] = &[
     &fused_activation::FusedActivation,
+    &gelu::Gelu,
     &hard_swish::HardSwish,
     &leaky_relu::LeakyReluAsPrelu,
     &absolute::Absolute,
@@ -47,15 +50,29 @@ pub(crate) const REWRITES: &[&dyn Rewrite] = &[
 
 struct Legalize {
     rewrites: Vec<&'static dyn Rewrite>,
+    sizes: bool,
     batch: bool,
 }
 
-/// Accelerators that this pass knows.
+/// Targets that this pass knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Target {
+    /// An accelerator, with compilers that plan for one size and one sample.
     #[default]
     Edgetpu,
+    /// TFLite Micro, which lacks some kernels.
+    Tflm,
+}
+
+impl Target {
+    /// The rewrites that the target needs; empty means all.
+    fn rewrites(self) -> &'static [&'static str] {
+        match self {
+            Self::Edgetpu => &[],
+            Self::Tflm => &["gelu", "unit_clamp"],
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,7 +92,7 @@ impl Default for LegalizeOptions {
 
 impl Pass for Legalize {
     fn run(&self, module: &mut Module, context: &mut PassContext<'_>) -> Result<bool, Diagnostics> {
-        let fixed = fix_sizes(module, context.observer)?;
+        let fixed = self.sizes && fix_sizes(module, context.observer)?;
         let split = self.batch && unbatch::unbatch(module, context.observer)?;
         Ok(rewrite_module("legalize", module, &self.rewrites, context.observer)? | split | fixed)
     }
@@ -100,10 +117,14 @@ fn fix_sizes(module: &mut Module, observer: &mut dyn octet_plugin::Observer) -> 
 }
 
 fn create(options: Options) -> Result<Box<dyn Pass>, Diagnostic> {
-    let LegalizeOptions { target: Target::Edgetpu, batch, only, except } = crate::pipeline::options("legalize", options)?;
+    let LegalizeOptions { target, batch, only, except } = crate::pipeline::options("legalize", options)?;
+    let one_size = target == Target::Edgetpu;
     // Whoever asks for one rewrite gets that alone.
-    let batch = batch && only.is_empty();
-    Ok(Box::new(Legalize { rewrites: select("legalize", REWRITES, &Selection { only, except })?, batch }))
+    let batch = batch && only.is_empty() && one_size;
+    let rewrites = select("legalize", REWRITES, &Selection { only, except })?;
+    let needed = target.rewrites();
+    let rewrites = rewrites.into_iter().filter(|r| needed.is_empty() || needed.contains(&r.name())).collect();
+    Ok(Box::new(Legalize { rewrites, sizes: one_size, batch }))
 }
 
-register_pass!("legalize", "Gives operations that an accelerator does not take the form that it takes.", create);
+register_pass!("legalize", "Gives operations that a target does not take the form that it takes.", create);

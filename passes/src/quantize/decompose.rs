@@ -10,6 +10,7 @@ use octet_ir::{
 };
 
 use super::options::Runtime;
+use crate::legalize::gelu::gelu;
 use super::params::{Bounds, Width};
 use super::rules::{Special, rule};
 
@@ -40,9 +41,14 @@ fn plan(module: &Module, id: GraphId, op_id: OpId, width: Width, runtime: Runtim
     let &[result] = op.results() else { return None };
     let by_constant = is_division_by_constant(module, graph, op);
     // LiteRT's CONV_2D takes no model without a bias, TFLite Micro's does.
+    // Functions that this runtime alone lacks.
+    let lacking = is_function(op.op()) && !runtime.has(rule(op.op(), width).kernels);
     let bare = runtime != Runtime::Tflm && matches!(op.op(), Op::Conv2d(_)) && op.operand(2).is_none();
-    if (rule(op.op(), width).special != Special::Decompose && !by_constant && !bare) || graph.ty(result).elem != ElementType::F32 {
+    if (rule(op.op(), width).special != Special::Decompose && !by_constant && !bare && !lacking) || graph.ty(result).elem != ElementType::F32 {
         return None;
+    }
+    if matches!(op.op(), Op::Gelu(_)) {
+        return gelu(module, graph, op_id).ok();
     }
     let mut build = Build { module, graph, patch: Patch::before(graph, op_id), result };
     let made = match op.op() {
@@ -58,6 +64,15 @@ fn plan(module: &Module, id: GraphId, op_id: OpId, width: Width, runtime: Runtim
     build.patch.set_range(made, graph.value(result).range().cloned());
     build.patch.replace(result, made);
     Some(build.patch)
+}
+
+/// Functions that some runtimes have a kernel for, and that others compute in steps.
+fn is_function(op: &Op) -> bool {
+    match op {
+        Op::Gelu(_) => true,
+        Op::Unary(unary) => matches!(unary.kind, UnaryKind::ReluN1To1 | UnaryKind::Relu0To1),
+        _ => false,
+    }
 }
 
 /// A DIV whose divisor is a constant of numbers that have inverses.

@@ -67,7 +67,7 @@ impl Bench {
         let Output { status, stdout, stderr } = octet(arguments);
         let text = |bytes: &[u8]| {
             let text = String::from_utf8_lossy(bytes).replace(&format!("{}/", self.folder.path().display()), "");
-            text.replace(&format!("{}/", example("").display().to_string().trim_end_matches('/')), "")
+            timeless(&text).replace(&format!("{}/", example("").display().to_string().trim_end_matches('/')), "")
         };
         let mut out = format!("exit code {}\n", status.code().unwrap_or(-1));
         for (name, bytes) in [("stdout", &stdout), ("stderr", &stderr)] {
@@ -77,6 +77,15 @@ impl Bench {
         }
         out
     }
+}
+
+/// The text with `N ms` for how long compiling took.
+fn timeless(text: &str) -> String {
+    let line = |line: &str| match line.split_once("compiled successfully in ") {
+        Some((before, _)) => format!("{before}compiled successfully in N ms.\n"),
+        None => line.to_owned(),
+    };
+    text.split_inclusive('\n').map(line).collect()
 }
 
 fn sine() -> String {

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use octet_edgetpu::Package;
 use octet_ir::{Diagnostic, Diagnostics, Module, Operation};
 
-use super::check::{Checked, MappingArguments, checked, log_path, share, unknown_end};
+use super::check::{Checked, MappingArguments, Written, checked, log_path, share, unknown_end};
 use super::compile::Made;
 use crate::driver::{Destination, save};
 use crate::exit::Failure;
@@ -40,6 +41,15 @@ enum Balance {
 pub(crate) fn is_float(module: &Module) -> bool {
     let main = module.main();
     main.ops().flat_map(|(_, o)| o.results()).any(|v| main.ty(*v).elem.is_float())
+}
+
+/// Refuses a model that is compiled already: nothing of it can be compiled again.
+pub(crate) fn not_compiled(path: &Path, module: &Module) -> Result<(), Diagnostic> {
+    let Some(index) = module.main().ops().position(|(_, o)| Package::is_in(o)) else { return Ok(()) };
+    let message = format!("the model is compiled already: operation {index} is what edgetpu_compiler made of others");
+    Err(Diagnostic::error("EDG004", message)
+        .in_file(path.display().to_string())
+        .with_help("compile the model that it was made from; octet inspect shows what this one holds"))
 }
 
 /// `FOLDER/MODEL_edgetpu.tflite` for every model; the folder is made.
@@ -102,12 +112,12 @@ pub(crate) fn check(arguments: &MappingArguments, made: &[Made<'_>]) -> Result<V
 /// Says what of the written models is mapped, and writes the log beside each.
 pub(crate) fn tell(models: &[Checked], made: &[Made<'_>], terminal: &Terminal) -> Result<(), Failure> {
     for (index, (model, made)) in models.iter().zip(made).enumerate() {
-        let written = made.bytes.map(|bytes| (made.destination.path(), bytes));
+        let written = made.bytes.map(|bytes| Written { path: made.destination.path(), bytes, time: made.time });
         if !terminal.is_quiet() {
             let between = if index > 0 { "\n" } else { "" };
-            terminal.print(&format!("{between}{}", model.text(written)))?;
+            terminal.print(&format!("{between}{}", model.text(written.as_ref())))?;
         }
-        Destination::new(log_path(made.destination.path()))?.write(model.log(written).as_bytes())?;
+        Destination::new(log_path(made.destination.path()))?.write(model.log(written.as_ref()).as_bytes())?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `octet check`: whether a target can run a model, and what is in the way.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use octet_edgetpu::{Cache, FileFacts, Mapping, Options, report};
@@ -59,6 +60,16 @@ pub(crate) struct MappingArguments {
     /// Bytes for parameters on the chip; how many activations leave varies, so this is an estimate
     #[arg(long, value_name = "BYTES")]
     parameter_memory: Option<usize>,
+}
+
+/// What compiling wrote.
+pub(crate) struct Written<'a> {
+    /// Where.
+    pub(crate) path: &'a Path,
+    /// Bytes of it.
+    pub(crate) bytes: usize,
+    /// How long compiling took.
+    pub(crate) time: Duration,
 }
 
 /// A model on a target.
@@ -158,10 +169,14 @@ impl Checked {
     }
 
     /// The report in edgetpu_compiler's layout, then a row for each operation.
-    pub(crate) fn text(&self, output: Option<(&Path, usize)>) -> String {
+    pub(crate) fn text(&self, output: Option<&Written<'_>>) -> String {
         let head = self.head(output);
         let mut text = report::terminal(&head, &self.mapping, &self.cache, true);
-        text.push_str("\nPredicted, operation by operation; sizes are those of parameters on the chip:\n\n");
+        if self.mapping.compiled {
+            text.push_str("\nThe model is compiled already, and this is what its compiler mapped; octet inspect shows what it holds:\n\n");
+        } else {
+            text.push_str("\nPredicted, operation by operation; sizes are those of parameters on the chip:\n\n");
+        }
         text.push_str(&report::rows(&self.mapping, true));
         if !self.shared.is_empty() {
             let names: Vec<String> = self.shared.iter().map(|file| file_name(Path::new(file))).collect();
@@ -171,19 +186,20 @@ impl Checked {
     }
 
     /// The text of the operation log.
-    pub(crate) fn log(&self, output: Option<(&Path, usize)>) -> String {
+    pub(crate) fn log(&self, output: Option<&Written<'_>>) -> String {
         report::log(&self.head(output), &self.mapping)
     }
 
-    fn head(&self, output: Option<(&Path, usize)>) -> report::Head {
+    fn head(&self, output: Option<&Written<'_>>) -> report::Head {
         let name = file_name;
         report::Head {
             maker: format!("Octet {}", env!("CARGO_PKG_VERSION")),
             input: name(Path::new(&self.file)),
             input_bytes: self.bytes,
-            output: output.map(|(path, _)| name(path)),
-            output_bytes: output.map_or(0, |(_, bytes)| bytes),
-            log: output.map(|(path, _)| name(&log_path(path))),
+            output: output.map(|o| name(o.path)),
+            output_bytes: output.map_or(0, |o| o.bytes),
+            milliseconds: output.map(|o| o.time.as_millis()),
+            log: output.map(|o| name(&log_path(o.path))),
         }
     }
 
@@ -225,12 +241,13 @@ impl Checked {
             "findings": findings,
         });
         let accelerated = json!({
+            "compiled": self.mapping.compiled,
             "mapped": counts.mapped,
             "cpu": counts.cpu,
             "subgraphs": self.mapping.clusters,
             "operators": operators,
             "memory": {
-                "predicted": true,
+                "predicted": !self.mapping.compiled,
                 "parameter_bytes": total.stored,
                 "on_chip_parameter_bytes": total.on_chip,
                 "shared_by": self.shared,

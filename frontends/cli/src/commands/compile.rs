@@ -1,7 +1,7 @@
 //! `octet compile`: a model in, a model out.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use octet_data::Ahead;
@@ -24,6 +24,9 @@ use crate::terminal::Terminal;
 
 /// Code of the notes that say why a rewrite did not apply: many, and asked for with --explain.
 const EXPLANATION: &str = "PAS010";
+
+/// Targets for which operations get other forms.
+const LEGALIZED: [&str; 2] = [accelerator::NAME, "tflm"];
 
 /// Optimize a model, quantize it if asked to, and write it for a target
 #[derive(Debug, Args)]
@@ -239,9 +242,12 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
         [one] => vec![super::load(one, &arguments.importing, terminal)?],
         several => several.iter().map(read).collect::<Result<_, _>>()?,
     };
-    let mut base = Compiler::new().ahead(ahead).loaded(arguments.plugins.install(terminal)?).runtime(arguments.runtime.into());
     if accelerated {
-        base = base.accelerator(accelerator::NAME);
+        arguments.models.iter().zip(&modules).try_for_each(|(path, module)| accelerator::not_compiled(path, module))?;
+    }
+    let mut base = Compiler::new().ahead(ahead).loaded(arguments.plugins.install(terminal)?).runtime(arguments.runtime.into());
+    if LEGALIZED.contains(&target.as_str()) {
+        base = base.accelerator(&target);
     }
     base = arguments.io.map(Io::from).into_iter().fold(base, Compiler::io);
     base = arguments.ranges.iter().fold(base, Compiler::ranges);
@@ -263,8 +269,9 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
         compiler = data_for(arguments, module, &modules).into_iter().fold(compiler, Compiler::data);
         compiler = arguments.data.preprocess.preprocess.iter().cloned().fold(compiler, Compiler::preprocess);
         let mut watch = Watch::new(terminal, &arguments.passes);
+        let begun = Instant::now();
         let result = watch.compile(&compiler, module, Some(destination.path()));
-        made.push(Made { model: path, destination, notes: watch.notes, result, bytes: None });
+        made.push(Made { model: path, destination, notes: watch.notes, result, time: begun.elapsed(), bytes: None });
     }
     // Models that share a memory appear together, or none does.
     if accelerated {
@@ -331,6 +338,8 @@ pub(crate) struct Made<'a> {
     /// Everything that was reported, explanations included.
     notes: Vec<Diagnostic>,
     pub(crate) result: Result<Compiled, Failure>,
+    /// How long compiling took.
+    pub(crate) time: Duration,
     /// What was written, where something was.
     pub(crate) bytes: Option<usize>,
 }

@@ -1,6 +1,6 @@
 //! `octet inspect`: what a model file holds.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use octet_edgetpu::Package;
@@ -51,7 +51,11 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
     } else {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let mut text = shown(&module, &arguments.model.display().to_string(), size, arguments.tensors);
-        for (index, package) in octet_edgetpu::packages(&module) {
+        let packages = octet_edgetpu::packages(&module);
+        if packages.is_empty() && named_compiled(&arguments.model) {
+            text.push_str("not compiled: no operation is an edgetpu-custom-op; edgetpu_compiler, or a delegate, takes this graph\n");
+        }
+        for (index, package) in packages {
             text.push_str(&shown_package(index, &package));
         }
         terminal.print(&text)?;
@@ -91,6 +95,11 @@ fn operation_json(graph: &Graph, index: usize, op: &Operation) -> serde_json::Va
         "macs": macs(graph, op),
         "parameters": parameters(graph, operands(graph, op)),
     })
+}
+
+/// Whether a file is called as edgetpu_compiler calls what it writes.
+fn named_compiled(model: &Path) -> bool {
+    model.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("_edgetpu"))
 }
 
 /// What a compiled operation carries.

@@ -119,7 +119,7 @@ impl Compiler {
         self
     }
 
-    /// Gives operations the forms that an accelerator takes: `edgetpu`.
+    /// Gives operations the forms that a target takes: `edgetpu`, or `tflm`, which lacks some kernels.
     #[must_use]
     pub fn accelerator(mut self, name: impl Into<String>) -> Self {
         self.accelerator = Some(name.into());
