@@ -114,10 +114,7 @@ pub fn map(module: &Module, profile: &Profile, facts: Option<&FileFacts>, option
         if facts.and_then(|f| f.outside.get(index)).is_some_and(|outside| *outside) {
             let message = "a constant lies behind the flatbuffer, where other compilers do not find it";
             let help = format!("octet compile --target {} writes it inline", profile.name);
-            findings.push(Finding {
-                status: Status::NotConstant,
-                diagnostic: Diagnostic::error("TGT009", message).with_help(help),
-            });
+            findings.push(Finding { status: Status::NotConstant, diagnostic: Diagnostic::error("TGT009", message).with_help(help) });
         }
         let operands = || operation.operands().iter().flatten().map(|v| key(*v));
         let ended = operation.operands().iter().flatten().any(|v| options.ends.contains(&graph.value_name(*v)));
@@ -246,7 +243,6 @@ impl Row {
         if let Some(first) = self.findings.first() {
             return first.help.clone();
         }
-        self.blocked_by
-            .map(|by| format!("make op {by} mappable, or map several clusters with --multiple-subgraphs"))
+        self.blocked_by.map(|by| format!("make op {by} mappable, or map several clusters with --multiple-subgraphs"))
     }
 }

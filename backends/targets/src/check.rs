@@ -55,7 +55,8 @@ impl Profile {
             let status = if has_floats(graph, operation) { Status::DataType } else { Status::Unsupported };
             let mut none = finding(status, "TGT003", format!("{title} has no kernel for {shown}"));
             if self.rewritten.contains(&name) && status == Status::Unsupported {
-                none.diagnostic = none.diagnostic.with_help(format!("octet compile --target {} computes it with operations that it has", self.name));
+                none.diagnostic =
+                    none.diagnostic.with_help(format!("octet compile --target {} computes it with operations that it has", self.name));
             }
             if matches!(operation.op(), Op::Dequantize(_)) {
                 none.diagnostic = self.integers(none.diagnostic);

@@ -10,9 +10,9 @@ use octet_ir::{
 };
 
 use super::options::Runtime;
-use crate::legalize::gelu::gelu;
 use super::params::{Bounds, Width};
 use super::rules::{Special, rule};
+use crate::legalize::gelu::gelu;
 
 /// Decomposes every operation whose rule asks for it. Answers how many; `may` is asked before each.
 pub(super) fn decompose(
@@ -44,7 +44,9 @@ fn plan(module: &Module, id: GraphId, op_id: OpId, width: Width, runtime: Runtim
     // Functions that this runtime alone lacks.
     let lacking = is_function(op.op()) && !runtime.has(rule(op.op(), width).kernels);
     let bare = runtime != Runtime::Tflm && matches!(op.op(), Op::Conv2d(_)) && op.operand(2).is_none();
-    if (rule(op.op(), width).special != Special::Decompose && !by_constant && !bare && !lacking) || graph.ty(result).elem != ElementType::F32 {
+    if (rule(op.op(), width).special != Special::Decompose && !by_constant && !bare && !lacking)
+        || graph.ty(result).elem != ElementType::F32
+    {
         return None;
     }
     if matches!(op.op(), Op::Gelu(_)) {
