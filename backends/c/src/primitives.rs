@@ -89,10 +89,10 @@ const DOT_2X2_DSP: &str = "
         d = __smlad(p1, o1, d);
     }
     for (int32_t i = 0; i < (n & 3); i++) {
-        a += w[i] * x[i];
-        b += w[i] * x[i + xs];
-        c += w[i + ws] * x[i];
-        d += w[i + ws] * x[i + xs];
+        a = __smlabb(w[i], x[i], a);
+        b = __smlabb(w[i], x[i + xs], b);
+        c = __smlabb(w[i + ws], x[i], c);
+        d = __smlabb(w[i + ws], x[i + xs], d);
     }
     sums[0] = a;
     sums[1] = b;
@@ -118,8 +118,8 @@ const DOT_1X2_DSP: &str = "
         b = __smlad(odd(v1), o, b);
     }
     for (int32_t i = 0; i < (n & 3); i++) {
-        a += w[i] * x[i];
-        b += w[i + ws] * x[i];
+        a = __smlabb(w[i], x[i], a);
+        b = __smlabb(w[i + ws], x[i], b);
     }
     sums[0] = a;
     sums[1] = b;

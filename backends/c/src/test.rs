@@ -1,8 +1,8 @@
 //! `NAME_test.c`: inputs, the interpreter's outputs, and a main that compares.
 //!
-//! Integers have to be equal and reals as near as the order of additions leaves them, unless the model rounds reals on its way (QUANTIZE behind a layer of
-//! reals): there a last bit can decide between two steps. How far that moves the outputs is measured with the interpreter, on the same inputs with a little noise
-//! before every such rounding, and the program says what it allows.
+//! Integers have to be equal and reals as near as the order of additions leaves them, unless the model rounds reals on its way (QUANTIZE
+//! behind a layer of reals): there a last bit can decide between two steps. How far that moves the outputs is measured with the
+//! interpreter, on the same inputs with a little noise before every such rounding, and the program says what it allows.
 
 use std::fmt::Write as _;
 

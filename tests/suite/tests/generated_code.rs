@@ -362,3 +362,33 @@ graph @main(%0: 4x256 f32 loc(\"x\"), %1: 4x256 bool loc(\"b\")) {
     }
     assert!(findings.is_empty() && ran > 0, "of {ran}:\n{}", findings.join("\n"));
 }
+
+/// Sums that leave 32 bits wrap as the interpreter's do, in defined C: biases at the end of their range, and pools over more cells than a sum holds.
+#[test]
+fn sums_wrap() {
+    let layer = |input: &str, filter: &str, scales: &str, operation: &str, output: &str| {
+        let count: usize = filter.split('x').map(|d| d.parse::<usize>().expect("a size")).product();
+        format!(
+            "octet.ir 1\ngraph @main(%0: {input} !q<i8, 0.01:-7> loc(\"x\")) {{\n  %1 = const [{}] : {filter} !q<i8, {scales}> loc(\"w\")\n  \
+             %2 = const [2147483647, -2147483647, 2147483000, 2147483647, -2147480000] : 5 i32 loc(\"b\")\n  \
+             %3 = {operation} : {output} !q<i8, 0.1:5> loc(\"y\")\n  return %3\n}}\n",
+            vec!["127"; count].join(", ")
+        )
+    };
+    let single = "axis 0, [0.01, 0.01, 0.02, 0.01, 0.01]";
+    let sources = [
+        layer("3x7", "5x7", "0.01:0", "fully_connected(%0, %1, %2)", "3x5"),
+        layer("1x3x3x2", "5x2x2x2", single, "conv_2d(%0, %1, %2)", "1x3x3x5"),
+        layer("1x3x3x5", "1x2x2x5", "axis 3, [0.01, 0.01, 0.02, 0.01, 0.01]", "depthwise_conv_2d(%0, %1, %2)", "1x3x3x5"),
+        layer("1x3x3x1", "1x2x2x5", "axis 3, [0.01, 0.01, 0.02, 0.01, 0.01]", "depthwise_conv_2d(%0, %1, %2)", "1x3x3x5"),
+        "octet.ir 1\ngraph @main(%0: 1x300x300x1 !q<i16, 0.01:0> loc(\"x\")) {\n  %1 = add(%0, %0) : 1x300x300x1 !q<i16, 0.00001:0>\n  \
+         %2 = relu(%1) : 1x300x300x1 !q<i16, 0.0000001:0>\n  \
+         %3 = average_pool_2d(%2) {padding = valid, filter = [300, 300]} : 1x1x1x1 !q<i16, 0.0000001:0> loc(\"y\")\n  return %3\n}\n"
+            .to_owned(),
+    ];
+    for source in sources {
+        let module = octet_ir::text::parse(&source, &bytes::Bytes::new()).unwrap_or_else(|e| panic!("{source}: {e}"));
+        octet_ir::verify::verify(&module).expect("it is sound");
+        compare(&module, &COptions::default(), "gcc", native::STRICT, 3, true).unwrap_or_else(|why| panic!("{source}: {why}"));
+    }
+}
