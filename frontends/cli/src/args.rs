@@ -103,9 +103,10 @@ pub(crate) struct Importing {
 }
 
 impl Importing {
-    /// These choices for a file that takes them, none for another one.
-    pub(crate) fn for_model(&self, path: &std::path::Path) -> Self {
-        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx")) { self.clone() } else { Self::default() }
+    /// These choices for one of several files: for those that take them. Where none does, the first one gets them, so that they are refused.
+    pub(crate) fn for_model(&self, path: &std::path::Path, all: &[&std::path::Path]) -> Self {
+        let takes = |path: &std::path::Path| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx"));
+        if takes(path) || !all.iter().any(|other| takes(other)) { self.clone() } else { Self::default() }
     }
 
     /// The options; `CLI002` says which text is malformed.
@@ -118,10 +119,10 @@ impl Importing {
         let number = |text: &str| -> Result<usize, Failure> {
             text.parse().map_err(|_| Failure::usage(Diagnostic::error("CLI002", format!("'{text}' is not a size"))))
         };
-        let layout = |text: &str| match text {
+        let layout = |text: &str| match text.to_ascii_lowercase().as_str() {
             "nchw" => Ok(ImageLayout::Nchw),
             "nhwc" => Ok(ImageLayout::Nhwc),
-            other => Err(Failure::usage(Diagnostic::error("CLI002", format!("'{other}' is no layout: nchw or nhwc")))),
+            _ => Err(Failure::usage(Diagnostic::error("CLI002", format!("'{text}' is no layout: nchw or nhwc")))),
         };
         let mut options = ImportOptions { keep_state: self.keep_state, ..ImportOptions::default() };
         for text in &self.shapes {

@@ -113,9 +113,9 @@ impl Plan {
         Self { stored: Some((stored, affine)), ..self }
     }
 
-    /// Whether it takes quantized integers for real numbers.
-    pub(crate) fn dequantizes(&self) -> bool {
-        self.stored.is_some()
+    /// Whether plain integers, such as pixels, are taken for the real numbers of the same value.
+    pub(crate) fn takes_integers_for_reals(&self) -> bool {
+        self.stored.is_none() && self.from.is_integer() && matches!(self.steps, Steps::Real { .. } | Steps::Double)
     }
 
     /// Whether floats are rounded to a narrower type that the user did not ask for.

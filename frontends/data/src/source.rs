@@ -264,10 +264,11 @@ impl Source {
                 Rows::Picture(_) => ElementType::U8,
             };
             let plan = self.plan(from, input, &tail).map_err(at)?;
-            if from == ElementType::U8 && input.elem.is_float() && preprocess.is_none() && !plan.dequantizes() {
-                let message = format!("the input '{}' gets these uint8 data as they are, 0 to 255", input.name);
-                let help =
-                    "give --preprocess scale=1/255 if the model was trained on 0 to 1; --preprocess scale=1 says that 0 to 255 is right";
+            if plan.takes_integers_for_reals() && preprocess.is_none() {
+                let (named, span) = if from == ElementType::U8 { ("uint8", ", 0 to 255") } else { (from.name(), "") };
+                let message = format!("the input '{}' gets these {named} data as they are{span}", input.name);
+                let help = "give --preprocess scale=1/255 if they are pixels and the model was trained on 0 to 1; \
+                            --preprocess scale=1 says that they are right";
                 self.note(Diagnostic::note("DAT032", message).in_file(origin).with_help(help));
             }
             if plan.rounds() {

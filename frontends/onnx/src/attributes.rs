@@ -1,6 +1,6 @@
 //! A node with typed access to its attributes.
 
-use crate::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
+use crate::proto::{AttributeProto, GraphProto, NodeProto, SparseTensorProto, TensorProto};
 
 /// Why a node cannot be lowered: one sentence.
 pub(crate) type Refusal = String;
@@ -60,6 +60,11 @@ impl<'n> Node<'n> {
     /// A tensor.
     pub(crate) fn tensor(&self, name: &str) -> Option<&'n TensorProto> {
         self.find(name)?.t.as_ref()
+    }
+
+    /// A sparse tensor.
+    pub(crate) fn sparse_tensor(&self, name: &str) -> Option<&'n SparseTensorProto> {
+        self.find(name)?.sparse_tensor.as_ref()
     }
 
     /// A nested graph.

@@ -166,13 +166,13 @@ impl Scope<'_> {
         self.op1(ops::BroadcastTo {}, &[value, dims])
     }
 
-    /// Batches of matrix products; half precision is computed in single.
+    /// Batches of matrix products; half and double precision, which have no kernels, are computed in single.
     pub(crate) fn batch_matmul(&mut self, a: ValueId, b: ValueId, adj_y: bool) -> Result<ValueId, Refusal> {
         let elem = self.elem(a);
-        let is_half = matches!(elem, ElementType::F16 | ElementType::BF16);
-        let (a, b) = if is_half { (self.cast(a, ElementType::F32)?, self.cast(b, ElementType::F32)?) } else { (a, b) };
+        let is_other = matches!(elem, ElementType::F16 | ElementType::BF16 | ElementType::F64);
+        let (a, b) = if is_other { (self.cast(a, ElementType::F32)?, self.cast(b, ElementType::F32)?) } else { (a, b) };
         let product = self.op1(ops::BatchMatmul { adj_y, ..ops::BatchMatmul::default() }, &[a, b])?;
-        if is_half { self.cast(product, elem) } else { Ok(product) }
+        if is_other { self.cast(product, elem) } else { Ok(product) }
     }
 
     /// A linear map along one axis: entry `o` of the result is the sum of `matrix[o][i]` times entry `i`.

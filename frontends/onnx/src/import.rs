@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use octet_ir::{Constant, Diagnostic, Diagnostics, GraphBuilder, Loc, Metadata, Module, Shape, Signature, SourceLocation, Type, ValueId};
 use octet_plugin::{ImageLayout, Import, ImportOptions, Siblings};
 
+use crate::adapt;
 use crate::attributes::{Node, Refusal};
 use crate::lower;
-use crate::proto::{AttributeProto, DimensionValue, FunctionProto, GraphProto, ModelProto, NodeProto, TypeKind, TypeProto, ValueInfoProto};
+use crate::open::{self, Open, Sizes};
+use crate::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TypeKind, TypeProto, ValueInfoProto};
 use crate::scope::Scope;
 use crate::tensor;
 
@@ -18,6 +20,7 @@ const MAX_DEPTH: usize = 32;
 pub(crate) struct Importer<'a> {
     options: &'a ImportOptions,
     siblings: &'a Siblings<'a>,
+    sizes: &'a Sizes,
     functions: BTreeMap<(&'a str, &'a str, &'a str), &'a FunctionProto>,
     errors: Diagnostics,
     depth: usize,
@@ -28,19 +31,24 @@ pub(crate) struct Importer<'a> {
 /// Opset version by domain; `""` is `ai.onnx`.
 pub(crate) type Opsets = BTreeMap<String, i64>;
 
-/// Imports a whole model.
-pub(crate) fn model(model: &ModelProto, import: &Import<'_>) -> Result<Module, Diagnostics> {
-    let (options, siblings) = (import.options, import.siblings);
+/// Imports a whole model. `notes` are about sizes that could not stay open.
+pub(crate) fn model(model: &ModelProto, import: &Import<'_>, notes: &mut Diagnostics) -> Result<Module, Diagnostics> {
     let Some(graph) = &model.graph else {
         return Err(Diagnostic::error("ONX001", "this is not an ONNX model: it has no graph").into());
     };
+    open::settle(graph, import.options, &|sizes| module(model, graph, import, sizes), notes)
+}
+
+/// The module for these sizes of what the file leaves open.
+fn module(model: &ModelProto, graph: &GraphProto, import: &Import<'_>, sizes: &Sizes) -> Result<Module, Diagnostics> {
+    let (options, siblings) = (import.options, import.siblings);
     let opsets = opsets(model.opset_import.iter().map(|o| (o.domain.as_str(), o.version)));
     let functions = model.functions.iter().map(|f| ((domain(&f.domain), f.name.as_str(), f.overload.as_str()), f)).collect();
     let mut module = Module::new();
     for property in &model.metadata_props {
         module.metadata.push(Metadata { name: property.key.clone(), bytes: property.value.clone().into() });
     }
-    let mut importer = Importer { options, siblings, functions, errors: Diagnostics::default(), depth: 0, index: 0 };
+    let mut importer = Importer { options, siblings, sizes, functions, errors: Diagnostics::default(), depth: 0, index: 0 };
     let mut scope = Scope::new(GraphBuilder::new(&mut module, graph.name.clone()));
     let interface = importer.main_graph(&mut scope, graph, &opsets);
     let errors = importer.errors;
@@ -113,9 +121,6 @@ impl Importer<'_> {
                 None => self.errors.push(Diagnostic::error("ONX004", "no node computes this output").on_tensor(output.name.clone())),
             }
         }
-        if self.errors.0.iter().any(|e| e.code == "ONX010") {
-            self.tell_open_sizes(graph, &initialized);
-        }
         distinct(&mut inputs);
         distinct(&mut outputs);
         (inputs, outputs)
@@ -134,32 +139,15 @@ impl Importer<'_> {
             self.errors.push(error.with_note(format!("it has: {}", known.join(", "))));
         }
         let open: Vec<&ValueInfoProto> = graph.input.iter().filter(|i| !initialized.contains(i.name.as_str())).collect();
-        let named: BTreeSet<&str> = open.iter().flat_map(|i| symbols(i)).collect();
-        for (name, _) in self.options.dims.iter().filter(|(name, _)| !named.contains(name.as_str())) {
+        let named: BTreeSet<String> = open.iter().flat_map(|i| open::symbols(i)).collect();
+        for (name, _) in self.options.dims.iter().filter(|(name, _)| !named.contains(name)) {
             let error = Diagnostic::error("ONX003", format!("--dim names '{name}', which is no dimension of an input"));
-            let error = open.iter().fold(error, |e, i| e.with_note(format!("input '{}' has the shape {}", i.name, shown_shape(i))));
+            let error = open.iter().fold(error, |e, i| e.with_note(format!("input '{}' has the shape {}", i.name, open::shown(i))));
             let mut ways: Vec<String> = named.iter().map(|symbol| format!("--dim '{symbol}=1'")).collect();
-            let unnamed = open.iter().filter(|i| declared_sizes(i).is_none() && symbols(i).next().is_none());
-            ways.extend(unnamed.map(|i| shape_option(i)));
+            // `?` is no name: an axis without one is settled with the whole shape.
+            let unnamed = open.iter().filter(|i| open::declared_sizes(i).is_none() && open::symbols(i).next().is_none());
+            ways.extend(unnamed.map(|i| open::shape_option(i)));
             self.errors.push(if ways.is_empty() { error } else { error.with_help(format!("give {}", ways.join(", or "))) });
-        }
-    }
-
-    /// When nodes cannot be lowered, sizes that were taken for 1 because nobody said what they are may be why.
-    fn tell_open_sizes(&mut self, graph: &GraphProto, initialized: &BTreeSet<&str>) {
-        let inputs = graph.input.iter().filter(|i| !initialized.contains(i.name.as_str()));
-        let given = |i: &ValueInfoProto| {
-            self.options.shapes.iter().any(|(n, _)| *n == i.name) || self.options.constants.iter().any(|(n, _)| *n == i.name)
-        };
-        let left = |i: &ValueInfoProto| declared_sizes(i).is_none() && symbols(i).any(|s| !self.options.dims.iter().any(|(n, _)| n == s));
-        let unnamed = |i: &ValueInfoProto| open_axes(i).any(|symbol| symbol.is_none());
-        let open: Vec<&ValueInfoProto> = inputs.filter(|i| !given(i) && (left(i) || unnamed(i))).collect();
-        for input in open {
-            let note = Diagnostic::note(
-                "ONX015",
-                format!("sizes that input '{}' leaves open, {}, were taken as 1", input.name, shown_shape(input)),
-            );
-            self.errors.push(note.with_help(format!("give {}", shape_option(input))));
         }
     }
 
@@ -214,24 +202,27 @@ impl Importer<'_> {
         let mut dims = Vec::new();
         let mut symbols = Vec::new();
         for (axis, dim) in declared.dim.iter().enumerate() {
-            match &dim.value {
-                Some(DimensionValue::Value(size)) if *size >= 0 => dims.push(usize::try_from(*size).map_err(|_| "a size is too large")?),
-                Some(DimensionValue::Param(name)) if !name.is_empty() => match self.options.dims.iter().find(|(n, _)| n == name) {
-                    Some((_, size)) => dims.push(*size),
-                    None => {
-                        dims.push(1);
-                        symbols.push((axis, name.as_str()));
-                    }
-                },
-                Some(DimensionValue::Value(_) | DimensionValue::Param(_)) | None => {
-                    dims.push(1);
-                    symbols.push((axis, "?"));
+            let open = match open::size(dim, &info.name, axis) {
+                Ok(size) => {
+                    dims.push(usize::try_from(size).map_err(|_| "a size is too large")?);
+                    continue;
                 }
+                Err(open) => open,
+            };
+            let name = if let Open::Named(name) = &open { name.as_str() } else { "?" };
+            if let Some((_, size)) = self.options.dims.iter().find(|(n, _)| matches!(&open, Open::Named(o) if o == n)) {
+                dims.push(*size);
+                continue;
+            }
+            let (size, stays_open) = self.sizes.of(&open);
+            dims.push(size);
+            if stays_open {
+                symbols.push((axis, name.to_owned()));
             }
         }
         let mut shape = Shape::new(dims);
         for (axis, name) in symbols {
-            shape = shape.with_dynamic(axis, name);
+            shape = shape.with_dynamic(axis, &name);
         }
         Ok(Type::new(elem, shape))
     }
@@ -327,7 +318,7 @@ impl Importer<'_> {
         scope.origin = proto.output.iter().find(|o| !o.is_empty()).cloned().unwrap_or_default();
         let node = Node { proto, version };
         let lower = lower::find(name, &proto.op_type).ok_or_else(|| lower::why_not(name, &proto.op_type))?;
-        let outputs = lower(&mut lower::Lowering { importer: self, scope, opsets }, &node, &inputs)?;
+        let outputs = adapt::lower(&mut lower::Lowering { importer: self, scope, opsets }, &node, &inputs, lower)?;
         for (name, value) in proto.output.iter().zip(outputs) {
             if !name.is_empty() {
                 scope.names.insert(name.clone(), value);
@@ -358,7 +349,14 @@ impl Importer<'_> {
             return Err(format!("function '{}' is nested too deeply or calls itself", function.name));
         }
         let opsets = opsets(function.opset_import.iter().map(|o| (o.domain.as_str(), o.version)));
-        let nodes: Vec<NodeProto> = function.node.iter().map(|n| bind_attributes(n, call, function)).collect();
+        let mut nodes: Vec<NodeProto> = function.node.iter().map(|n| bind_attributes(n, call, function)).collect();
+        // An input that the call leaves out is left out of the nodes that take it.
+        let given = |k: usize| call.input.get(k).is_some_and(|actual| !actual.is_empty());
+        let absent: BTreeSet<&str> =
+            function.input.iter().enumerate().filter(|(k, _)| !given(*k)).map(|(_, formal)| formal.as_str()).collect();
+        for input in nodes.iter_mut().flat_map(|n| &mut n.input).filter(|i| absent.contains(i.as_str())) {
+            input.clear();
+        }
         let mut inner: BTreeMap<String, ValueId> = BTreeMap::new();
         for (formal, actual) in function.input.iter().zip(&call.input) {
             if let Some(&value) = scope.names.get(actual) {
@@ -383,7 +381,7 @@ impl Importer<'_> {
         Ok(())
     }
 
-    fn sparse(&self, sparse: &crate::proto::SparseTensorProto) -> Result<(String, Type, octet_ir::Constant), String> {
+    pub(crate) fn sparse(&self, sparse: &crate::proto::SparseTensorProto) -> Result<(String, Type, octet_ir::Constant), String> {
         let (Some(values), Some(indices)) = (&sparse.values, &sparse.indices) else { return Err("a sparse tensor lacks parts".into()) };
         let read = |t| tensor::read(t, self.siblings).map_err(|d| d.message);
         let ((ty, data), (index_type, index_data)) = (read(values)?, read(indices)?);
@@ -409,62 +407,6 @@ impl Importer<'_> {
         }
         Ok((values.name.clone(), dense, octet_ir::Constant::new(bytes)))
     }
-}
-
-/// The sizes that a file declares for an input, where all are numbers.
-pub(crate) fn declared_sizes(info: &ValueInfoProto) -> Option<Vec<usize>> {
-    let Some(TypeProto { value: Some(TypeKind::Tensor(declared)) }) = &info.r#type else { return None };
-    let size = |dim: &crate::proto::DimensionProto| match &dim.value {
-        Some(DimensionValue::Value(size)) => usize::try_from(*size).ok(),
-        Some(DimensionValue::Param(_)) | None => None,
-    };
-    declared.shape.as_ref()?.dim.iter().map(size).collect()
-}
-
-/// What stands for each axis of an input whose size the file leaves open: a symbol, or nothing.
-fn open_axes(info: &ValueInfoProto) -> impl Iterator<Item = Option<&str>> {
-    let shape = match &info.r#type {
-        Some(TypeProto { value: Some(TypeKind::Tensor(t)) }) => t.shape.as_ref(),
-        _ => None,
-    };
-    shape.into_iter().flat_map(|s| &s.dim).filter_map(|d| match &d.value {
-        Some(DimensionValue::Value(size)) if *size >= 0 => None,
-        Some(DimensionValue::Param(name)) if !name.is_empty() => Some(Some(name.as_str())),
-        Some(DimensionValue::Value(_) | DimensionValue::Param(_)) | None => Some(None),
-    })
-}
-
-/// The symbols among an input's sizes.
-fn symbols(info: &ValueInfoProto) -> impl Iterator<Item = &str> {
-    open_axes(info).flatten()
-}
-
-/// An input's sizes as the file has them, `?` where it says nothing.
-fn sizes(info: &ValueInfoProto) -> Option<Vec<String>> {
-    let Some(TypeProto { value: Some(TypeKind::Tensor(declared)) }) = &info.r#type else { return None };
-    let size = |dim: &crate::proto::DimensionProto| match &dim.value {
-        Some(DimensionValue::Value(size)) if *size >= 0 => size.to_string(),
-        Some(DimensionValue::Param(name)) if !name.is_empty() => name.clone(),
-        Some(DimensionValue::Value(_) | DimensionValue::Param(_)) | None => "?".into(),
-    };
-    Some(declared.shape.as_ref()?.dim.iter().map(size).collect())
-}
-
-fn shown_shape(info: &ValueInfoProto) -> String {
-    sizes(info).map_or_else(|| "unknown".into(), |s| s.join("x"))
-}
-
-/// The option that settles an input's sizes. An open first axis is a batch, for which 1 will do.
-fn shape_option(info: &ValueInfoProto) -> String {
-    let Some(sizes) = sizes(info) else { return format!("--shape '{}=SIZES', such as 1x3x224x224", info.name) };
-    let settled = sizes.iter().enumerate().map(|(axis, size)| match (size.parse::<u64>(), axis) {
-        (Ok(_), _) => size.as_str(),
-        (Err(_), 0) => "1",
-        (Err(_), _) => "?",
-    });
-    let settled = settled.collect::<Vec<_>>().join("x");
-    let rest = if settled.contains('?') { ", with numbers for the ?" } else { "" };
-    format!("--shape '{}={settled}'{rest}", info.name)
 }
 
 /// Names that a nested graph takes from outside.

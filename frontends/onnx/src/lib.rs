@@ -8,12 +8,14 @@
 //! An operator that cannot be lowered is reported with all others at once. This crate never opens a file: external data comes
 //! through the caller, which confines it to the model's folder.
 
+mod adapt;
 mod attributes;
 mod build;
 mod constants;
 mod dynamic;
 mod import;
 mod lower;
+mod open;
 mod proto;
 mod scope;
 mod tensor;
@@ -25,13 +27,14 @@ use octet_ir::{Diagnostic, Diagnostics, Module};
 use octet_plugin::{Frontend, Import, register_frontend};
 use prost::Message;
 
-/// Reads a model. External data comes through `import`, which is asked for plain relative paths only.
+/// Reads a model. External data comes through `import`, which is asked for plain relative paths only; `notes` get what the file leaves
+/// open and could not stay so.
 ///
 /// # Errors
 /// Everything that is wrong with the file, and every operator that cannot be lowered, at once.
-pub fn read(bytes: Bytes, import: &Import<'_>) -> Result<Module, Diagnostics> {
+pub fn read(bytes: Bytes, import: &Import<'_>, notes: &mut Diagnostics) -> Result<Module, Diagnostics> {
     let model = proto::ModelProto::decode(bytes).map_err(|e| Diagnostic::error("ONX001", format!("this is not an ONNX model: {e}")))?;
-    import::model(&model, import)
+    import::model(&model, import, notes)
 }
 
 /// An input of a model, as the file declares it.
@@ -61,7 +64,7 @@ pub fn describe(bytes: Bytes) -> Result<Description, Diagnostic> {
     let graph = model.graph.unwrap_or_default();
     let is_filled = |name: &str| graph.initializer.iter().any(|t| t.name == name);
     let inputs = graph.input.iter().filter(|i| !is_filled(&i.name));
-    let inputs = inputs.map(|i| Port { name: i.name.clone(), shape: import::declared_sizes(i) }).collect();
+    let inputs = inputs.map(|i| Port { name: i.name.clone(), shape: open::declared_sizes(i) }).collect();
     let named = |n: &proto::NodeProto| match n.domain.as_str() {
         "" | "ai.onnx" => n.op_type.clone(),
         domain => format!("{domain}::{}", n.op_type),
@@ -98,8 +101,8 @@ impl Frontend for OnnxFrontend {
         true
     }
 
-    fn read(&self, bytes: Bytes, import: &Import<'_>, _notes: &mut Diagnostics) -> Result<Module, Diagnostics> {
-        read(bytes, import)
+    fn read(&self, bytes: Bytes, import: &Import<'_>, notes: &mut Diagnostics) -> Result<Module, Diagnostics> {
+        read(bytes, import, notes)
     }
 }
 

@@ -27,6 +27,10 @@ pub(crate) struct Scope<'m> {
     stored: BTreeMap<ValueId, ValueId>,
     /// Arguments of error functions that were decomposed, by result.
     erfs: BTreeMap<ValueId, ValueId>,
+    /// Arguments of softplus functions, by result.
+    softpluses: BTreeMap<ValueId, ValueId>,
+    /// Values of half precision and the same in single, both ways.
+    precisions: BTreeMap<ValueId, ValueId>,
     /// Name of the node output being lowered, for values that have no name of their own.
     pub(crate) origin: String,
 }
@@ -39,6 +43,8 @@ impl<'m> Scope<'m> {
             probes: BTreeMap::new(),
             stored: BTreeMap::new(),
             erfs: BTreeMap::new(),
+            softpluses: BTreeMap::new(),
+            precisions: BTreeMap::new(),
             origin: String::new(),
         }
     }
@@ -112,6 +118,27 @@ impl<'m> Scope<'m> {
     /// What a value is the error function of.
     pub(crate) fn erf_argument(&self, result: ValueId) -> Option<ValueId> {
         self.erfs.get(&result).copied()
+    }
+
+    /// Notes that a value is the softplus of another.
+    pub(crate) fn note_softplus(&mut self, result: ValueId, argument: ValueId) {
+        self.softpluses.insert(result, argument);
+    }
+
+    /// What a value is the softplus of.
+    pub(crate) fn softplus_argument(&self, result: ValueId) -> Option<ValueId> {
+        self.softpluses.get(&result).copied()
+    }
+
+    /// The value in another float type, without a second conversion where it came from that one.
+    pub(crate) fn in_precision(&mut self, value: ValueId, elem: ElementType) -> Result<ValueId, Refusal> {
+        if let Some(&known) = self.precisions.get(&value).filter(|&&k| self.elem(k) == elem) {
+            return Ok(known);
+        }
+        let converted = self.cast(value, elem)?;
+        self.precisions.insert(value, converted);
+        self.precisions.insert(converted, value);
+        Ok(converted)
     }
 
     /// A constant tensor.
@@ -292,6 +319,29 @@ impl<'m> Scope<'m> {
         if keeps_batch {
             target[0] = -1;
         }
+        let shape = self.i32s(&target);
+        self.op1(ops::Reshape { new_shape: None }, &[value, shape])
+    }
+
+    /// The value with these of its axes, in order, and axes of size 1 between them; axes that are left out have size 1. One open axis stays open.
+    pub(crate) fn regroup(&mut self, value: ValueId, axes: &[Option<usize>]) -> Result<ValueId, Refusal> {
+        let from = self.ty(value).shape.clone();
+        let dims: Vec<usize> = axes.iter().map(|a| a.and_then(|a| from.dims().get(a).copied()).unwrap_or(1)).collect();
+        let open: Vec<usize> = (0..axes.len()).filter(|&k| axes[k].is_some_and(|a| from.dynamic(a).is_some())).collect();
+        match open.as_slice() {
+            &[hole] if from.dims() != dims => self.reshape_around(value, &dims, hole),
+            _ => self.reshape(value, &dims),
+        }
+    }
+
+    /// The value in another shape, where entry `hole` is whatever the other sizes leave.
+    pub(crate) fn reshape_around(&mut self, value: ValueId, dims: &[usize], hole: usize) -> Result<ValueId, Refusal> {
+        if dims.contains(&0) {
+            return self.reshape(value, dims);
+        }
+        let mut target: Vec<i32> =
+            dims.iter().map(|&d| i32::try_from(d).map_err(|_| "a size is too large".to_owned())).collect::<Result<_, _>>()?;
+        target[hole] = -1;
         let shape = self.i32s(&target);
         self.op1(ops::Reshape { new_shape: None }, &[value, shape])
     }

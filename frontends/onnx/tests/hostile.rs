@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use octet_frontend_onnx::{describe, read};
-use octet_ir::{Diagnostic, verify};
+use octet_ir::{Diagnostic, Diagnostics, verify};
 use octet_plugin::{Import, ImportOptions};
 
 /// Small models: the zoo's, and ONNX's own cases where `cargo xtask onnx` has unpacked them.
@@ -44,7 +44,7 @@ impl Numbers {
 /// Reads, and verifies what comes out; the message of a panic.
 fn survives(bytes: &[u8], options: &ImportOptions) -> Result<(), String> {
     let attempt = catch_unwind(AssertUnwindSafe(|| {
-        if let Ok(module) = read(Bytes::copy_from_slice(bytes), &Import::alone(options)) {
+        if let Ok(module) = read(Bytes::copy_from_slice(bytes), &Import::alone(options), &mut Diagnostics::default()) {
             let _ = verify::verify(&module);
         }
     }));
@@ -131,7 +131,9 @@ fn external_data_stays_in_the_folder_and_in_the_file() {
         other => Err(Diagnostic::error("TST001", format!("asked for '{other}'"))),
     };
     let import = Import { options: &options, siblings: &file };
-    let code = |location: &str, offset: &str| read(external(location, offset).into(), &import).err().map(|e| e.0[0].code);
+    let code = |location: &str, offset: &str| {
+        read(external(location, offset).into(), &import, &mut Diagnostics::default()).err().map(|e| e.0[0].code)
+    };
     assert_eq!(code("w.bin", "4"), None);
     for location in ["../w.bin", "/etc/passwd", "a/../../w.bin", "..\\w.bin", ""] {
         assert_eq!(code(location, "0"), Some("ONX014"), "{location}");

@@ -15,7 +15,8 @@ fn zoo_networks_import() {
     {
         let Ok(bytes) = std::fs::read(zoo.join(name).with_extension("onnx")) else { continue };
         let options = ImportOptions::default();
-        let module = read(bytes.into(), &Import::alone(&options)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let module =
+            read(bytes.into(), &Import::alone(&options), &mut octet_ir::Diagnostics::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
         verify::verify(&module).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!(module.main().ty(module.main().inputs()[0]).shape.is_dynamic(), "{name} keeps its batch");
         found += 1;
@@ -27,7 +28,7 @@ fn zoo_networks_import() {
 fn what_is_no_model_is_told() {
     let options = ImportOptions::default();
     for bytes in [&b""[..], b"\x08\x07", b"not protobuf at all"] {
-        let error = read(bytes.to_vec().into(), &Import::alone(&options)).unwrap_err();
+        let error = read(bytes.to_vec().into(), &Import::alone(&options), &mut octet_ir::Diagnostics::default()).unwrap_err();
         assert_eq!(error.0[0].code, "ONX001");
     }
 }

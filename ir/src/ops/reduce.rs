@@ -84,9 +84,14 @@ fn arg(op: &Arg, cx: &InferCx<'_>) -> Result<Vec<Inferred>, InferError> {
     let input = cx.shape(0)?;
     let &[axis] = cx.ints(1)?.as_slice() else { return Err(invalid("the axis must be one number")) };
     let axis = axis_index(axis, input.rank())?;
-    let mut dims = input.dims().to_vec();
-    dims.remove(axis);
-    Ok(vec![(op.output_type, dims.into())])
+    let kept = || (0..input.rank()).filter(|&a| a != axis);
+    let mut shape = Shape::new(kept().map(|a| input.dims()[a]).collect::<Vec<_>>());
+    for (to, from) in kept().enumerate() {
+        if let Some(name) = input.dynamic(from) {
+            shape = shape.with_dynamic(to, name);
+        }
+    }
+    Ok(vec![(op.output_type, shape)])
 }
 
 op! {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use octet::ir::{Diagnostic, ElementType, verify};
+use octet::ir::{Diagnostic, Diagnostics, ElementType, verify};
 use octet::plugin::{Import, ImportOptions};
 use octet::{Compiler, Interpreter, Module, Tensor};
 use octet_peers::{Array, Element, write_npz};
@@ -159,8 +159,8 @@ fn attempt(bytes: &Bytes, ports: &[octet_frontend_onnx::Port], data: &Data, bake
 }
 
 fn import(bytes: &Bytes, options: &ImportOptions) -> Result<Module, String> {
-    let module =
-        octet_frontend_onnx::read(bytes.clone(), &Import::alone(options)).map_err(|e| e.0.first().map(told).unwrap_or_default())?;
+    let module = octet_frontend_onnx::read(bytes.clone(), &Import::alone(options), &mut Diagnostics::default())
+        .map_err(|e| e.0.first().map(told).unwrap_or_default())?;
     verify::verify(&module).map_err(|e| format!("the verifier: {}", e.0.first().map(told).unwrap_or_default()))?;
     Ok(module)
 }

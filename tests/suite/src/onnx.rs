@@ -46,6 +46,8 @@ pub enum Attribute {
     Float(f32),
     /// Numbers.
     Ints(Vec<i64>),
+    /// A text.
+    Text(&'static str),
 }
 
 impl Attribute {
@@ -54,6 +56,7 @@ impl Attribute {
         match self {
             Self::Float(value) => named.float(2, *value).int(20, 1),
             Self::Int(value) => named.int(3, *value).int(20, 2),
+            Self::Text(text) => named.bytes(4, text.as_bytes()).int(20, 3),
             Self::Ints(values) => values.iter().fold(named, |m, &v| m.int(8, v)).int(20, 7),
         }
     }
@@ -74,8 +77,15 @@ impl Model {
     }
 
     fn port(name: &str, shape: &[i64]) -> Message {
-        let dims = shape.iter().fold(Message::default(), |m, &d| m.message(1, &Message::default().int(1, d)));
-        let tensor = Message::default().int(1, 1).message(2, &dims);
+        let dims: Vec<String> = shape.iter().map(i64::to_string).collect();
+        Self::typed_port(name, 1, &dims.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// A size that is no number is a symbol.
+    fn typed_port(name: &str, data_type: i64, shape: &[&str]) -> Message {
+        let dim = |d: &str| d.parse().map_or_else(|_| Message::default().bytes(2, d.as_bytes()), |size| Message::default().int(1, size));
+        let dims = shape.iter().fold(Message::default(), |m, d| m.message(1, &dim(d)));
+        let tensor = Message::default().int(1, data_type).message(2, &dims);
         Message::default().bytes(1, name.as_bytes()).message(2, &Message::default().message(1, &tensor))
     }
 
@@ -88,6 +98,11 @@ impl Model {
         self.add(11, &Self::port(name, shape));
     }
 
+    /// An input of another type, by ONNX's number, with symbols among its sizes.
+    pub fn typed_input(&mut self, name: &str, data_type: i64, shape: &[&str]) {
+        self.add(11, &Self::typed_port(name, data_type, shape));
+    }
+
     /// An output of reals.
     pub fn output(&mut self, name: &str, shape: &[i64]) {
         self.add(12, &Self::port(name, shape));
@@ -95,13 +110,19 @@ impl Model {
 
     /// A node; `""` stands for an input that is left out.
     pub fn node(&mut self, operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[(&str, Attribute)]) {
+        self.node_of("", operator, inputs, outputs, attributes);
+    }
+
+    /// A node of another domain than ONNX's own.
+    pub fn node_of(&mut self, domain: &str, operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[(&str, Attribute)]) {
         let node = inputs.iter().fold(Message::default(), |m, i| m.bytes(1, i.as_bytes()));
         let node = outputs.iter().fold(node, |m, o| m.bytes(2, o.as_bytes())).bytes(4, operator.as_bytes());
         let node = attributes.iter().fold(node, |m, (name, a)| m.message(5, &a.message(name)));
-        self.add(1, &node);
+        self.add(1, &if domain.is_empty() { node } else { node.bytes(7, domain.as_bytes()) });
     }
 
-    fn initializer(&mut self, name: &str, shape: &[i64], data_type: i64, raw: &[u8]) {
+    /// A constant of a type by ONNX's number, of these bytes.
+    pub fn initializer(&mut self, name: &str, shape: &[i64], data_type: i64, raw: &[u8]) {
         let tensor = shape.iter().fold(Message::default(), |m, &d| m.int(1, d)).int(2, data_type);
         self.add(5, &tensor.bytes(8, name.as_bytes()).bytes(9, raw));
     }
@@ -135,7 +156,7 @@ impl Model {
     #[must_use]
     pub fn file(&self) -> Vec<u8> {
         let graph = self.graph.clone().bytes(2, b"graph");
-        let opset = Message::default().bytes(1, b"").int(2, 20);
-        Message::default().int(1, 9).message(7, &graph).message(8, &opset).0
+        let opset = |domain: &str, version: i64| Message::default().bytes(1, domain.as_bytes()).int(2, version);
+        Message::default().int(1, 9).message(7, &graph).message(8, &opset("", 20)).message(8, &opset("com.microsoft", 1)).0
     }
 }

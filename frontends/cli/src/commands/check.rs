@@ -287,7 +287,8 @@ fn profile(target: &Target) -> Result<Profile, Failure> {
 pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
     let profile = profile(&arguments.target)?;
     let options = arguments.mapping.options(&profile)?;
-    let modules = arguments.models.iter().map(|path| super::load(path, &arguments.importing.for_model(path), terminal));
+    let all: Vec<&Path> = arguments.models.iter().map(PathBuf::as_path).collect();
+    let modules = arguments.models.iter().map(|path| super::load(path, &arguments.importing.for_model(path, &all), terminal));
     let modules: Vec<Module> = modules.collect::<Result<_, _>>()?;
     if let Some(unknown) = unknown_end(&options, modules.iter()) {
         return Err(Failure::usage(unknown));

@@ -76,7 +76,7 @@ struct Sample {
 pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
     arguments.plugins.install(terminal)?;
     // The choices are for whichever of the two files leaves them open.
-    let load = |path: &PathBuf| super::load(path, &arguments.importing.for_model(path), terminal);
+    let load = |path: &PathBuf| super::load(path, &arguments.importing.for_model(path, &[&arguments.a, &arguments.b]), terminal);
     let (a, b) = (load(&arguments.a)?, load(&arguments.b)?);
     if arguments.data.data.is_empty() {
         return Err(Failure::usage(Diagnostic::error("CLI002", "compare needs data to run both models on").with_help("give --data")));

@@ -236,12 +236,9 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
     // Unpacking data takes as long as loading the model.
     let calibrates = arguments.quantize.is_some_and(|mode| Mode::from(mode).quantizes_activations());
     let ahead = if calibrates { Ahead::open(&arguments.data.data) } else { Ahead::default() };
-    let read = |path: &PathBuf| super::load(path, &arguments.importing.for_model(path), terminal);
-    // A single model gets the choices of import whatever it is, so that what does not fit it is reported.
-    let modules: Vec<Module> = match arguments.models.as_slice() {
-        [one] => vec![super::load(one, &arguments.importing, terminal)?],
-        several => several.iter().map(read).collect::<Result<_, _>>()?,
-    };
+    let all: Vec<&Path> = arguments.models.iter().map(PathBuf::as_path).collect();
+    let read = |path: &PathBuf| super::load(path, &arguments.importing.for_model(path, &all), terminal);
+    let modules: Vec<Module> = arguments.models.iter().map(read).collect::<Result<_, _>>()?;
     if accelerated {
         arguments.models.iter().zip(&modules).try_for_each(|(path, module)| accelerator::not_compiled(path, module))?;
     }

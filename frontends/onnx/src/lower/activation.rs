@@ -67,14 +67,7 @@ pub(super) const TABLE: Table = &[
     }),
     ("Mish", |l, _, i| {
         real(l, i, |s, x| {
-            // tanh(log(1 + w)) is w (w + 2) / (w (w + 2) + 2): nothing cancels where w = e^x is small, and beyond 20 the ratio is 1.
-            let most = s.f32(20.0);
-            let bounded = s.binary(BinaryKind::Minimum, x, most)?;
-            let power = s.unary(UnaryKind::Exp, bounded)?;
-            let more = s.plus(power, 2.0)?;
-            let above = s.binary(BinaryKind::Mul, power, more)?;
-            let below = s.plus(above, 2.0)?;
-            let gate = s.binary(BinaryKind::Div, above, below)?;
+            let gate = tanh_of_softplus(s, x)?;
             s.binary(BinaryKind::Mul, x, gate)
         })
     }),
@@ -151,7 +144,20 @@ pub(super) fn softplus(scope: &mut Scope<'_>, x: ValueId) -> Result<ValueId, Ref
     let sum = scope.plus(decay, 1.0)?;
     let log = scope.unary(UnaryKind::Log, sum)?;
     let positive = scope.unary(UnaryKind::Relu, x)?;
-    scope.binary(BinaryKind::Add, positive, log)
+    let result = scope.binary(BinaryKind::Add, positive, log)?;
+    scope.note_softplus(result, x);
+    Ok(result)
+}
+
+/// `tanh(log(1 + w))` with `w = e^x` is `w (w + 2) / (w (w + 2) + 2)`: nothing cancels where w is small, and beyond 20 the ratio is 1.
+pub(super) fn tanh_of_softplus(scope: &mut Scope<'_>, x: ValueId) -> Result<ValueId, Refusal> {
+    let most = scope.f32(20.0);
+    let bounded = scope.binary(BinaryKind::Minimum, x, most)?;
+    let power = scope.unary(UnaryKind::Exp, bounded)?;
+    let more = scope.plus(power, 2.0)?;
+    let above = scope.binary(BinaryKind::Mul, power, more)?;
+    let below = scope.plus(above, 2.0)?;
+    scope.binary(BinaryKind::Div, above, below)
 }
 
 /// Half the sum or difference of `e^x` and `e^-x`.

@@ -46,7 +46,7 @@ pub(super) const TABLE: Table = &[
     ("Neg", |l, _, i| unary(l, i, UnaryKind::Neg)),
     ("Not", |l, _, i| unary(l, i, UnaryKind::LogicalNot)),
     ("Or", |l, n, i| binary(l, n, i, BinaryKind::LogicalOr)),
-    ("Pow", |l, n, i| binary(l, n, i, BinaryKind::Pow)),
+    ("Pow", power),
     ("PRelu", prelu),
     ("Reciprocal", reciprocal),
     ("Relu", |l, _, i| unary(l, i, UnaryKind::Relu)),
@@ -57,7 +57,14 @@ pub(super) const TABLE: Table = &[
     ("Sqrt", |l, _, i| unary(l, i, UnaryKind::Sqrt)),
     ("Sub", |l, n, i| binary(l, n, i, BinaryKind::Sub)),
     ("Sum", |l, _, i| fold(l, i, BinaryKind::Add)),
-    ("Tanh", |l, _, i| unary(l, i, UnaryKind::Tanh)),
+    ("Tanh", |l, _, i| {
+        let x = input(i, 0)?;
+        // Mish in its parts: softplus and its hyperbolic tangent in one, where nothing cancels.
+        match l.scope.softplus_argument(x) {
+            Some(argument) => one(super::activation::tanh_of_softplus(l.scope, argument)),
+            None => one(l.scope.unary(UnaryKind::Tanh, x)),
+        }
+    }),
     ("Where", where_),
     ("Xor", |l, n, i| compare(l, n, i, CompareKind::NotEqual)),
 ];
@@ -84,18 +91,25 @@ fn operands(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -
 }
 
 fn binary(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>, kind: BinaryKind) -> Outputs {
-    let [a, mut b] = operands(l, node, inputs)?;
-    let elem = l.scope.elem(a);
-    if l.scope.elem(b) != elem {
-        // Pow takes an exponent of another type.
-        b = l.scope.cast(b, elem)?;
-    }
+    let [a, b] = operands(l, node, inputs)?;
     if kind == BinaryKind::Mul
         && let Some(gelu) = super::gelu::product(l.scope, a, b)?
     {
         return Ok(vec![gelu]);
     }
     one(l.scope.binary(kind, a, b))
+}
+
+/// A power. The result has the base's type; integers are raised in floats where the exponent may be a fraction or negative.
+fn power(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let [base, exponent] = operands(l, node, inputs)?;
+    let scope = &mut *l.scope;
+    let elem = scope.elem(base);
+    let is_whole = scope.elem(exponent).is_integer() && scope.ints(exponent).is_none_or(|e| e.iter().all(|&e| e >= 0));
+    let through = if elem.is_integer() && !is_whole { ElementType::F32 } else { elem };
+    let (base, exponent) = (scope.cast(base, through)?, scope.cast(exponent, through)?);
+    let result = scope.binary(BinaryKind::Pow, base, exponent)?;
+    one(scope.cast(result, elem))
 }
 
 fn compare(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>, kind: CompareKind) -> Outputs {

@@ -42,6 +42,10 @@ pub(super) struct Window {
     pub(super) dilation: Vec<usize>,
     /// Before and after each axis; may be negative in a file, which is refused.
     pub(super) pads: Vec<(usize, usize)>,
+    /// Which of the spatial axes the file leaves open: what is padded there must hold for every size.
+    open: Vec<bool>,
+    /// Whether the file asks for TFLite's own SAME.
+    same_upper: bool,
 }
 
 pub(super) fn sizes(values: Option<&[i64]>, count: usize, default: usize) -> Result<Vec<usize>, Refusal> {
@@ -50,7 +54,13 @@ pub(super) fn sizes(values: Option<&[i64]>, count: usize, default: usize) -> Res
     sizes.filter(|s| s.len() == count).ok_or_else(|| format!("{values:?} does not fit {count} spatial axes"))
 }
 
-pub(super) fn window(node: &Node<'_>, spatial: &[usize], kernel: Vec<usize>) -> Result<Window, Refusal> {
+/// The spatial axes of `[N, C, spatial...]`, and which of them are open.
+pub(super) fn spatial(scope: &Scope<'_>, x: ValueId) -> (Vec<usize>, Vec<bool>) {
+    let shape = &scope.ty(x).shape;
+    (2..shape.rank()).filter_map(|a| Some((*shape.dims().get(a)?, shape.dynamic(a).is_some()))).unzip()
+}
+
+pub(super) fn window(node: &Node<'_>, spatial: &[usize], open: Vec<bool>, kernel: Vec<usize>) -> Result<Window, Refusal> {
     let count = spatial.len();
     let stride = sizes(node.ints("strides"), count, 1)?;
     let dilation = sizes(node.ints("dilations"), count, 1)?;
@@ -73,16 +83,22 @@ pub(super) fn window(node: &Node<'_>, spatial: &[usize], kernel: Vec<usize>) -> 
             other => Err(format!("auto_pad '{other}' is not known")),
         })
         .collect::<Result<_, _>>()?;
-    Ok(Window { kernel, stride, dilation, pads })
+    let same_upper = node.text_or("auto_pad", "NOTSET") == "SAME_UPPER";
+    Ok(Window { kernel, stride, dilation, pads, open, same_upper })
 }
 
 impl Window {
     /// The TFLite padding that equals the explicit one, if there is one.
     pub(super) fn padding(&self, spatial: &[usize]) -> Option<Padding> {
-        if self.pads.iter().all(|&p| p == (0, 0)) {
+        let is_open = self.open.contains(&true);
+        if self.pads.iter().all(|&p| p == (0, 0)) && !(is_open && self.same_upper) {
             return Some(Padding::Valid);
         }
         let same = spatial.iter().enumerate().all(|(axis, &input)| {
+            if self.open[axis] && (self.same_upper || self.stride[axis] > 1) {
+                // With a stride, TFLite's padding depends on the size.
+                return self.same_upper;
+            }
             let output = input.div_ceil(self.stride[axis]);
             ops::conv_padding(Padding::Same, input, output, self.kernel[axis], self.stride[axis], self.dilation[axis]) == self.pads[axis]
         });
@@ -136,10 +152,10 @@ pub(super) fn convolution(
     if !(3..=5).contains(&rank) || scope.rank(filter) != rank {
         return Err(format!("a convolution over an input of rank {rank} is not supported"));
     }
-    let spatial = scope.dims(x)[2..].to_vec();
+    let (spatial, open) = spatial(scope, x);
     let channels = scope.dims(x)[1];
     let filter_dims = scope.dims(filter).to_vec();
-    let window = window(node, &spatial, filter_dims[2..].to_vec())?;
+    let window = window(node, &spatial, open, filter_dims[2..].to_vec())?;
     let groups = usize::try_from(node.int_or("group", 1)).unwrap_or(0);
     if groups == 0 || filter_dims[1] * groups != channels || !filter_dims[0].is_multiple_of(groups) {
         return Err(format!("{groups} groups do not fit {channels} channels and a filter of {filter_dims:?}"));

@@ -6,7 +6,7 @@
 use octet_ir::ops::{self, ArgKind, BinaryKind, Padding, PoolKind, UnaryKind};
 use octet_ir::{ElementType, ValueId};
 
-use super::image::{Window, narrow, pad, sizes, widen, window};
+use super::image::{Window, narrow, pad, sizes, spatial, widen, window};
 use super::{Inputs, Lowering, Outputs, Table, input, to_first, to_last};
 use crate::attributes::{Node, Refusal};
 use crate::build::small;
@@ -33,9 +33,9 @@ struct Plan {
     beyond: Vec<usize>,
 }
 
-fn plan(node: &Node<'_>, spatial: &[usize]) -> Result<Plan, Refusal> {
+fn plan(node: &Node<'_>, spatial: &[usize], open: Vec<bool>) -> Result<Plan, Refusal> {
     let kernel = sizes(node.ints("kernel_shape"), spatial.len(), 1)?;
-    let window = window(node, spatial, kernel)?;
+    let window = window(node, spatial, open, kernel)?;
     let (mut outputs, mut beyond) = (Vec::new(), Vec::new());
     for axis in 0..spatial.len() {
         let (before, after) = window.pads[axis];
@@ -79,8 +79,8 @@ fn pool(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>, kind:
     if !(3..=5).contains(&rank) {
         return Err(format!("pooling over an input of rank {rank} is not supported"));
     }
-    let spatial = scope.dims(x)[2..].to_vec();
-    let plan = plan(node, &spatial)?;
+    let (spatial, open) = spatial(scope, x);
+    let plan = plan(node, &spatial, open)?;
     let mut value = to_last(scope, x)?;
     let indices = if kind == Kind::Max && node.wants(1) { Some(largest_at(scope, node, value, &plan, &spatial)?) } else { None };
     let p = node.int_or("p", 2);

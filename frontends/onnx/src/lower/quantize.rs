@@ -21,9 +21,15 @@ pub(super) const MICROSOFT: Table = &[
     ("DequantizeLinear", dequantize_linear),
     ("QGemm", qgemm),
     ("QLinearAdd", |l, _, i| qlinear_binary(l, i, BinaryKind::Add)),
+    ("QLinearAveragePool", |l, n, i| qlinear_like(l, n, i, "AveragePool")),
+    ("QLinearConcat", qlinear_concat),
     ("QLinearGlobalAveragePool", qlinear_global_average_pool),
+    ("QLinearLeakyRelu", |l, n, i| qlinear_like(l, n, i, "LeakyRelu")),
     ("QLinearMul", |l, _, i| qlinear_binary(l, i, BinaryKind::Mul)),
+    ("QLinearReduceMean", |l, n, i| qlinear_like(l, n, i, "ReduceMean")),
+    ("QLinearSigmoid", |l, n, i| qlinear_like(l, n, i, "Sigmoid")),
     ("QLinearSoftmax", qlinear_softmax),
+    ("QLinearWhere", qlinear_where),
     ("QuantizeLinear", quantize_linear),
 ];
 
@@ -220,6 +226,35 @@ fn qlinear_binary(l: &mut Lowering<'_, '_, '_>, inputs: Inputs<'_>, kind: Binary
     let (a, b) = (triple(scope, inputs, 0, 0)?, triple(scope, inputs, 3, 0)?);
     let result = scope.binary(kind, a, b)?;
     requantize(scope, result, inputs, 6)
+}
+
+/// An operator of ONNX between integers: the input with its scale in front, the result's scale behind.
+fn qlinear_like(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>, operator: &str) -> Outputs {
+    if node.flag("channels_last") {
+        return Err("channels that come last are not supported".into());
+    }
+    let lower = super::find("", operator).ok_or_else(|| format!("there is no {operator}"))?;
+    let x = triple(l.scope, inputs, 0, 0)?;
+    let result = lower(l, node, &[Some(x)])?;
+    let &[result] = result.as_slice() else { return Err("it has one output".into()) };
+    requantize(l.scope, result, inputs, 3)
+}
+
+/// The result's scale and zero point come first, then three inputs for every part.
+fn qlinear_concat(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let scope = &mut *l.scope;
+    let parts: Vec<ValueId> = (2..inputs.len()).step_by(3).map(|k| triple(scope, inputs, k, 0)).collect::<Result<_, _>>()?;
+    let first = *parts.first().ok_or("it has no inputs")?;
+    let along = axis(node.int_or("axis", 0), scope.rank(first))?;
+    let result = scope.concat(&parts, along)?;
+    requantize(scope, result, inputs, 0)
+}
+
+fn qlinear_where(l: &mut Lowering<'_, '_, '_>, _: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
+    let scope = &mut *l.scope;
+    let (a, b) = (triple(scope, inputs, 1, 0)?, triple(scope, inputs, 4, 0)?);
+    let result = scope.select(input(inputs, 0)?, a, b)?;
+    requantize(scope, result, inputs, 7)
 }
 
 fn qlinear_global_average_pool(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {

@@ -88,7 +88,6 @@ fn log_sum_exp(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>
     let scope = &mut *l.scope;
     let (x, elem) = scope.as_f32(input(inputs, 0)?)?;
     let Some(axes) = reduced(scope, node, inputs)? else { return Ok(vec![input(inputs, 0)?]) };
-    let dims = scope.dims(x).to_vec();
     let largest = scope.reduce(ReduceKind::Max, x, &axes, true)?;
     // An infinite maximum would cancel itself into NaN.
     let (least, most) = (scope.f32(f32::MIN), scope.f32(f32::MAX));
@@ -100,8 +99,8 @@ fn log_sum_exp(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>
     let log = scope.unary(UnaryKind::Log, sum)?;
     let mut result = scope.binary(BinaryKind::Add, log, largest)?;
     if node.int_or("keepdims", 1) != 1 {
-        let kept: Vec<usize> = (0..dims.len()).filter(|a| !axes.contains(a)).map(|a| dims[a]).collect();
-        result = scope.reshape(result, &kept)?;
+        let kept: Vec<Option<usize>> = (0..scope.rank(x)).filter(|a| !axes.contains(a)).map(Some).collect();
+        result = scope.regroup(result, &kept)?;
     }
     Ok(vec![scope.cast(result, elem)?])
 }
@@ -110,8 +109,7 @@ fn arg(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>, kind: 
     let scope = &mut *l.scope;
     let (x, _) = scope.as_f32(input(inputs, 0)?)?;
     let along = axis(node.int_or("axis", 0), scope.rank(x))?;
-    let mut dims = scope.dims(x).to_vec();
-    let size = dims[along];
+    let (rank, size) = (scope.rank(x), scope.size(x, along)?);
     let last = node.flag("select_last_index");
     let at = scope.i32(small(along)?);
     let source = if last {
@@ -129,8 +127,8 @@ fn arg(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>, kind: 
         result = scope.binary(BinaryKind::Sub, size, result)?;
     }
     if node.int_or("keepdims", 1) == 1 {
-        dims[along] = 1;
-        result = scope.reshape(result, &dims)?;
+        let axes: Vec<Option<usize>> = (0..along).map(Some).chain([None]).chain((along..rank - 1).map(Some)).collect();
+        result = scope.regroup(result, &axes)?;
     }
     Ok(vec![result])
 }

@@ -104,8 +104,9 @@ fn axes(scope: &Scope<'_>, node: &Node<'_>, inputs: Inputs<'_>, dims: &[usize]) 
         }
         for (k, (&index, &scale)) in which.iter().zip(&given).enumerate() {
             let input = dims[index];
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive size")]
-            let output = (real(input) * f64::from(scale)).floor().max(0.0) as usize;
+            // In single precision, as shape inference does: 10 times 0.7 is 7.
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a positive size")]
+            let output = (input as f32 * scale).floor().max(0.0) as usize;
             axes.push(Axis { index, input, output, scale: f64::from(scale), region: region(k) });
         }
     }
@@ -129,7 +130,7 @@ impl Axis {
             "align_corners" if output == 1.0 => 0.0,
             "align_corners" => x * (input - 1.0) / (output - 1.0),
             "half_pixel" => half,
-            "pytorch_half_pixel" if output == 1.0 => -0.5,
+            "pytorch_half_pixel" if output == 1.0 => 0.0,
             "pytorch_half_pixel" => half,
             "half_pixel_symmetric" => input / 2.0 * (1.0 - self.output as f64 / output) + half,
             "tf_half_pixel_for_nn" => (x + 0.5) / self.scale,

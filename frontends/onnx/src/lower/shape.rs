@@ -106,7 +106,13 @@ fn flatten(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) ->
     let dims = l.scope.dims(x).to_vec();
     let at = node.int_or("axis", 1);
     let at = if usize::try_from(at) == Ok(dims.len()) { dims.len() } else { axis(at, dims.len().max(1))? };
-    Ok(vec![l.scope.reshape(x, &[dims[..at].iter().product(), dims[at..].iter().product()])?])
+    let halves = [dims[..at].iter().product(), dims[at..].iter().product()];
+    let shape = &l.scope.ty(x).shape;
+    let open: Vec<usize> = (0..dims.len()).filter(|&a| shape.dynamic(a).is_some()).collect();
+    Ok(vec![match open.as_slice() {
+        &[open] if at != 1 || open != 0 || dims.len() != 2 => l.scope.reshape_around(x, &halves, usize::from(open >= at))?,
+        _ => l.scope.reshape(x, &halves)?,
+    }])
 }
 
 fn transpose(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
@@ -124,29 +130,29 @@ fn squeeze(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) ->
     let dims = l.scope.dims(x).to_vec();
     let drop: Vec<usize> = match axes(l.scope, node, inputs, 1)? {
         Some(axes) => axes.iter().map(|&a| axis(a, dims.len())).collect::<Result<_, _>>()?,
-        None => (0..dims.len()).filter(|&a| dims[a] == 1).collect(),
+        None => (0..dims.len()).filter(|&a| dims[a] == 1 && l.scope.ty(x).shape.dynamic(a).is_none()).collect(),
     };
     if drop.iter().any(|&a| dims[a] != 1) {
         return Err(format!("only axes of size 1 can be squeezed, not {drop:?} of {dims:?}"));
     }
-    let kept: Vec<usize> = (0..dims.len()).filter(|a| !drop.contains(a)).map(|a| dims[a]).collect();
-    Ok(vec![l.scope.reshape(x, &kept)?])
+    let kept: Vec<Option<usize>> = (0..dims.len()).filter(|a| !drop.contains(a)).map(Some).collect();
+    Ok(vec![l.scope.regroup(x, &kept)?])
 }
 
 fn unsqueeze(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
     let x = input(inputs, 0)?;
     let given = axes(l.scope, node, inputs, 1)?.ok_or("it has no axes")?;
-    let mut dims = l.scope.dims(x).to_vec();
-    let rank = dims.len() + given.len();
+    let mut axes: Vec<Option<usize>> = (0..l.scope.rank(x)).map(Some).collect();
+    let rank = axes.len() + given.len();
     let mut at: Vec<usize> = given.iter().map(|&a| axis(a, rank)).collect::<Result<_, _>>()?;
     at.sort_unstable();
     for position in at {
-        if position > dims.len() {
+        if position > axes.len() {
             return Err(format!("axes {given:?} do not fit rank {rank}"));
         }
-        dims.insert(position, 1);
+        axes.insert(position, None);
     }
-    Ok(vec![l.scope.reshape(x, &dims)?])
+    Ok(vec![l.scope.regroup(x, &axes)?])
 }
 
 fn concat(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> Outputs {
@@ -204,6 +210,8 @@ fn slice(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, inputs: Inputs<'_>) -> O
         if step == 0 {
             return Err("a step is zero".into());
         }
+        // The nominal size of an open axis says nothing: only what lies beyond every size is its end.
+        let size = if scope.ty(x).shape.dynamic(a).is_some() { i64::from(i32::MAX) } else { size };
         // Going down to before the first element has no index in TFLite: the mask says "to the end".
         let to_the_end = if step > 0 { stop >= size } else { stop < -size };
         let from_the_start = if step > 0 { start == 0 || start <= -size } else { start >= size - 1 || start == -1 };
@@ -240,6 +248,9 @@ fn constant(l: &mut Lowering<'_, '_, '_>, node: &Node<'_>, _: Inputs<'_>) -> Out
     let scope = &mut *l.scope;
     let (ty, data) = if let Some(tensor) = node.tensor("value") {
         l.importer.tensor(tensor)?
+    } else if let Some(sparse) = node.sparse_tensor("sparse_value") {
+        let (_, ty, data) = l.importer.sparse(sparse)?;
+        (ty, data)
     } else if let Some(v) = node.float("value_float") {
         (Type::f32([0usize; 0]), Constant::from_f32(&[v]))
     } else if let Some(v) = node.floats("value_floats") {
