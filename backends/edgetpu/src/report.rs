@@ -3,6 +3,7 @@
 //! Memory is predicted, and the report says so. The text is that of `edgetpu_compiler -s`, without its version and time-out.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use crate::mapping::{Mapping, Row};
 use crate::memory::Cache;
@@ -20,8 +21,6 @@ pub struct Head {
     pub output: Option<String>,
     /// Bytes of it.
     pub output_bytes: usize,
-    /// How long compiling took, where something was compiled.
-    pub milliseconds: Option<u128>,
     /// File name of the operation log, where one is written.
     pub log: Option<String>,
 }
@@ -38,7 +37,16 @@ pub fn size(bytes: usize) -> String {
     format!("{value:.2}{}", UNITS.get(unit).copied().unwrap_or_default())
 }
 
-/// What edgetpu_compiler prints on the terminal; with `operations`, the table too (its option `-s`).
+/// What edgetpu_compiler says first: that it has compiled so many models, and how long it took.
+pub fn begins(models: usize, time: Duration) -> String {
+    let models = if models == 1 { "Model" } else { "Models" };
+    format!("{models} compiled successfully in {} ms.\n\n", time.as_millis())
+}
+
+/// What it says last.
+pub const ENDS: &str = "\nCompilation succeeded!\n";
+
+/// What edgetpu_compiler prints of a model on the terminal; with `operations`, the table too (its option `-s`).
 pub fn terminal(head: &Head, mapping: &Mapping, cache: &Cache, operations: bool) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
@@ -48,9 +56,6 @@ pub fn terminal(head: &Head, mapping: &Mapping, cache: &Cache, operations: bool)
 
 fn write_terminal(out: &mut String, head: &Head, mapping: &Mapping, cache: &Cache, operations: bool) -> std::fmt::Result {
     let counts = mapping.counts();
-    if let Some(milliseconds) = head.milliseconds {
-        writeln!(out, "Model compiled successfully in {milliseconds} ms.\n")?;
-    }
     writeln!(out, "Input model: {}", head.input)?;
     writeln!(out, "Input size: {}", size(head.input_bytes))?;
     if let Some(output) = &head.output {
@@ -79,9 +84,6 @@ fn write_terminal(out: &mut String, head: &Head, mapping: &Mapping, cache: &Cach
     if operations {
         writeln!(out)?;
         table(out, mapping)?;
-    }
-    if head.milliseconds.is_some() {
-        writeln!(out, "\nCompilation succeeded!")?;
     }
     Ok(())
 }

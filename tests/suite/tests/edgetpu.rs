@@ -51,9 +51,46 @@ fn zoo_compiled_models_are_predicted() {
         let mapping = octet_edgetpu::map(&original, profile, Some(&facts), &Options::default());
         let predicted: Vec<bool> = mapping.rows.iter().map(|r| r.mapped).collect();
         assert_eq!(predicted, truth, "{name}");
+        // Of the compiled file itself, what is compiled is mapped, with the bytes that it carries, and nothing else.
+        let again = octet_edgetpu::map(&after, profile, None, &Options::default());
+        assert!(again.compiled && !mapping.compiled, "{name}");
+        for row in &again.rows {
+            let package = packages(&after).into_iter().find(|(index, _)| *index == row.index).map(|(_, package)| package);
+            assert_eq!(row.mapped, package.is_some(), "{name}: {}", row.index);
+            let Some(package) = package else { continue };
+            assert_eq!(row.parameters.stored, package.cached_bytes() + package.streamed_bytes(), "{name}");
+        }
         pairs += 1;
     }
     assert!(pairs >= 4, "{pairs} pairs");
+}
+
+fn findings(source: &str) -> Vec<Diagnostic> {
+    let module = octet_ir::text::parse(source, &Default::default()).expect("IR");
+    let profile = octet_targets::profile("edgetpu").expect("built in");
+    octet_edgetpu::map(&module, profile, None, &Options::default()).rows.into_iter().flat_map(|r| r.findings).collect()
+}
+
+/// A constant is concatenated only as padding with zeros.
+#[test]
+fn constants_are_concatenated_as_zeros() {
+    let concatenation = |constant: &str, more: &str| {
+        let source = format!(
+            "octet.ir 1\ngraph @main(%0: 1x2 !q<i8, 0.5:3> loc(\"x\")) {{\n  %1 = const {constant} : 1x2 !q<i8, 0.5:3>\n  \
+             %2 = concatenation(%0, %1{more}) {{axis = 1}} : 1x{} !q<i8, 0.5:3> loc(\"y\")\n  return %2\n}}\n",
+            if more.is_empty() { 4 } else { 6 }
+        );
+        findings(&source).len()
+    };
+    assert_eq!([concatenation("[3, 3]", ""), concatenation("[3, 0]", ""), concatenation("[3, 3]", ", %0")], [0, 1, 1]);
+}
+
+/// A float in the way is answered with quantization, not with what else is wrong.
+#[test]
+fn floats_are_to_be_quantized() {
+    let found = findings("octet.ir 1\ngraph @main(%0: 2x4x4x2 f32 loc(\"x\")) {\n  %1 = relu(%0) : 2x4x4x2 f32 loc(\"y\")\n  return %1\n}\n");
+    let help = found.first().and_then(|d| d.help.clone()).unwrap_or_default();
+    assert!(help.contains("--quantize int8-only"), "{help}");
 }
 
 /// Rewrites whose results may be off by one level; each page says why.

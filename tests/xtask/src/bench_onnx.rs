@@ -200,7 +200,7 @@ fn add(table: &mut Table, name: &str, roads: [(&Road, Option<&Value>); 2]) -> us
             format!("{:.3}", seconds(road)),
             format!("{:.0}", peak(road)),
             figure(value, "bytes").map_or_else(|| "-".into(), |b| format!("{b}")),
-            sqnr.replace('|', "/"),
+            sqnr,
             if is_ours { format!("{faster:.0}") } else { String::new() },
             if is_ours { format!("{leaner:.1}") } else { String::new() },
             if is_ours { format!("{} {}", verdict(missed.is_empty()), missed.join(", ")) } else { String::new() },

@@ -16,8 +16,9 @@ impl Table {
         Self { rows: vec![head.iter().map(ToString::to_string).collect()] }
     }
 
+    /// Adds a row; a bar, which would end a cell, becomes a slash.
     pub(crate) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        self.rows.push(cells.into_iter().map(|cell| cell.replace('|', "/")).collect());
     }
 
     pub(crate) fn text(&self) -> String {

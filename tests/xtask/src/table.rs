@@ -169,7 +169,7 @@ fn section(network: &Network, files: &[Entry], answer: &Answer) -> Outcome<(Stri
                 vec![m.bytes.to_string(), sqnr, shown(m.metric), bar]
             }
             Err(reason) => {
-                let reason = reason.lines().last().unwrap_or_default().replace('|', "/");
+                let reason = reason.lines().last().unwrap_or_default();
                 vec!["-".into(), "-".into(), reason.chars().take(80).collect(), bar]
             }
         };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use octet_edgetpu::Package;
+use octet_edgetpu::{Package, report};
 use octet_ir::{Diagnostic, Diagnostics, Module, Operation};
 
 use super::check::{Checked, MappingArguments, Written, checked, log_path, share, unknown_end};
@@ -41,6 +41,15 @@ enum Balance {
 pub(crate) fn is_float(module: &Module) -> bool {
     let main = module.main();
     main.ops().flat_map(|(_, o)| o.results()).any(|v| main.ty(*v).elem.is_float())
+}
+
+/// Says of a model that has no data to be quantized with which one it is, and why it is quantized, where nobody asked for that.
+pub(crate) fn told(mut failure: Failure, model: &Path, unasked: bool) -> Failure {
+    for needed in failure.diagnostics.0.iter_mut().filter(|d| unasked && d.code == "CLI002") {
+        let note = "the target computes in integers, so that a model in float is quantized first";
+        *needed = needed.clone().in_file(model.display().to_string()).with_note(note);
+    }
+    failure
 }
 
 /// Refuses a model that is compiled already: nothing of it can be compiled again.
@@ -111,13 +120,23 @@ pub(crate) fn check(arguments: &MappingArguments, made: &[Made<'_>]) -> Result<V
 
 /// Says what of the written models is mapped, and writes the log beside each.
 pub(crate) fn tell(models: &[Checked], made: &[Made<'_>], terminal: &Terminal) -> Result<(), Failure> {
+    if models.is_empty() {
+        return Ok(());
+    }
+    let time = made.iter().map(|m| m.time).sum();
+    if !terminal.is_quiet() {
+        terminal.print(&report::begins(models.len(), time))?;
+    }
     for (index, (model, made)) in models.iter().zip(made).enumerate() {
-        let written = made.bytes.map(|bytes| Written { path: made.destination.path(), bytes, time: made.time });
+        let written = made.bytes.map(|bytes| Written { path: made.destination.path(), bytes });
         if !terminal.is_quiet() {
             let between = if index > 0 { "\n" } else { "" };
             terminal.print(&format!("{between}{}", model.text(written.as_ref())))?;
         }
         Destination::new(log_path(made.destination.path()))?.write(model.log(written.as_ref()).as_bytes())?;
+    }
+    if !terminal.is_quiet() {
+        terminal.print(report::ENDS)?;
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! `octet check`: whether a target can run a model, and what is in the way.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Args;
 use octet_edgetpu::{Cache, FileFacts, Mapping, Options, report};
@@ -62,14 +61,15 @@ pub(crate) struct MappingArguments {
     parameter_memory: Option<usize>,
 }
 
+/// What is said of a model that is compiled already.
+const COMPILED: &str = "The model is compiled already, and this is what its compiler mapped; octet inspect shows what it holds";
+
 /// What compiling wrote.
 pub(crate) struct Written<'a> {
     /// Where.
     pub(crate) path: &'a Path,
     /// Bytes of it.
     pub(crate) bytes: usize,
-    /// How long compiling took.
-    pub(crate) time: Duration,
 }
 
 /// A model on a target.
@@ -172,11 +172,8 @@ impl Checked {
     pub(crate) fn text(&self, output: Option<&Written<'_>>) -> String {
         let head = self.head(output);
         let mut text = report::terminal(&head, &self.mapping, &self.cache, true);
-        if self.mapping.compiled {
-            text.push_str("\nThe model is compiled already, and this is what its compiler mapped; octet inspect shows what it holds:\n\n");
-        } else {
-            text.push_str("\nPredicted, operation by operation; sizes are those of parameters on the chip:\n\n");
-        }
+        let about = if self.mapping.compiled { COMPILED } else { "Predicted, operation by operation; sizes are those of parameters on the chip" };
+        text.push_str(&format!("\n{about}:\n\n"));
         text.push_str(&report::rows(&self.mapping, true));
         if !self.shared.is_empty() {
             let names: Vec<String> = self.shared.iter().map(|file| file_name(Path::new(file))).collect();
@@ -198,7 +195,6 @@ impl Checked {
             input_bytes: self.bytes,
             output: output.map(|o| name(o.path)),
             output_bytes: output.map_or(0, |o| o.bytes),
-            milliseconds: output.map(|o| o.time.as_millis()),
             log: output.map(|o| name(&log_path(o.path))),
         }
     }
@@ -321,8 +317,9 @@ fn shown(model: &Checked, profile: &Profile, terminal: &Terminal) -> String {
             Layout::Plain => {
                 let (counts, all) = (model.mapping.counts(), model.mapping.rows.len());
                 let rows = report::rows(&model.mapping, false);
+                let about = if model.mapping.compiled { format!("{COMPILED}\n") } else { String::new() };
                 format!(
-                    "{} takes {} of {all} operations of {}; {} run on the CPU\n\n{rows}",
+                    "{} takes {} of {all} operations of {}; {} run on the CPU\n{about}\n{rows}",
                     profile.title, counts.mapped, model.file, counts.cpu
                 )
             }

@@ -268,6 +268,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
         let mut watch = Watch::new(terminal, &arguments.passes);
         let begun = Instant::now();
         let result = watch.compile(&compiler, module, Some(destination.path()));
+        let result = result.map_err(|failure| accelerator::told(failure, path, accelerated && arguments.quantize.is_none()));
         made.push(Made { model: path, destination, notes: watch.notes, result, time: begun.elapsed(), bytes: None });
     }
     // Models that share a memory appear together, or none does.

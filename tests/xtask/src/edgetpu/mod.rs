@@ -25,17 +25,23 @@ const SQNR_SLACK: f64 = 0.5;
 const IMBALANCE: f64 = 15.0;
 
 /// Bars that are known to be missed, and why. One that is met again must leave the list.
-const KNOWN_MISSES: [(&str, &str); 3] = [
-    ("keras_lstm_mnist_ptq", "an unrolled LSTM moves data with tables of ones, which the compiler lays out as it sees fit"),
-    ("split_concat", "it has no weights; 192 bytes of tables move channels"),
-    ("gen_transformer_block.onnx", "TFLite Micro has no kernel for GELU, which stays on the CPU"),
+const KNOWN_MISSES: [(&str, &str); 2] = [
+    (
+        "keras_lstm_mnist_ptq",
+        "gates, dense layer and SOFTMAX are there byte for byte, 16256; the other 28288 are tables of ones that move rows of the unrolled LSTM, and \
+         zeros of its first output, which the compiler lays out as it sees fit",
+    ),
+    ("split_concat", "it has no weights; three tables of 64 bytes move channels, after CONCATENATION and SPLIT were merged, and do not say of which"),
 ];
 
 /// Text of a page, and the bars that were missed.
 #[derive(Default)]
 struct Page {
     text: String,
+    /// Those that are known to be, too.
     missed: usize,
+    /// Bars that are missed and not known to be, or known to be and met.
+    unexpected: usize,
 }
 
 impl Page {
@@ -47,7 +53,8 @@ impl Page {
 
     /// PASS or MISS with what was asked; a known miss with its reason.
     fn bar(&mut self, pass: bool, asked: &str, known: Option<&str>) -> String {
-        self.missed += usize::from(pass == known.is_some());
+        self.missed += usize::from(!pass);
+        self.unexpected += usize::from(pass == known.is_some());
         match known.filter(|_| !pass) {
             Some(why) => format!("{} {asked}: {why}", verdict(pass)),
             None => format!("{} {asked}", verdict(pass)),
@@ -55,7 +62,7 @@ impl Page {
     }
 }
 
-/// Measures and prints; with `write` into docs/generated/edgetpu.md too. Fails if a bar is missed.
+/// Measures and prints; with `write` into docs/generated/edgetpu.md too. Fails if a bar is missed that is not known to be.
 pub(crate) fn edgetpu(write: bool) -> Outcome {
     setup(false)?;
     let zoo = zoo().ok_or("no model zoo: neither ../shared/zoo nor $OCTET_ZOO")?;
@@ -68,11 +75,12 @@ pub(crate) fn edgetpu(write: bool) -> Outcome {
     let files = networks::networks(&octet, &peers, &zoo, &folder, &mut page)?;
     segments(&octet, &peers, &zoo, &folder, &mut page)?;
     vela::vela(&octet, &peers, &zoo, &folder, &files, &mut page)?;
-    println!("{} bar(s) missed", page.missed);
+    let told = format!("{} bar(s) missed, {} otherwise than is known", page.missed, page.unexpected);
+    println!("{told}");
     if write {
         write_page("edgetpu.md", "Accelerators", "cargo xtask edgetpu --write", &page.text)?;
     }
-    if page.missed == 0 { Ok(()) } else { Err(format!("{} bar(s) missed", page.missed)) }
+    if page.unexpected == 0 { Ok(()) } else { Err(told) }
 }
 
 /// `octet check --json`, whose exit code says whether everything is mapped.

@@ -97,7 +97,7 @@ fn remainder(cpu: &[&Value]) -> String {
             "{} {}: {}",
             row["index"],
             row["name"].as_str().unwrap_or_default(),
-            constraint.trim_end_matches('.').replace('|', "/")
+            constraint.trim_end_matches('.')
         ));
     }
     if !blocked.is_empty() {

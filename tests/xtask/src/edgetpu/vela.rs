@@ -128,7 +128,7 @@ pub(super) fn vela(octet: &Path, peers: &Peers, zoo: &Path, folder: &Path, files
 /// An error without the names of tensors.
 fn class(error: &str) -> String {
     let plain: String = error.split('\'').step_by(2).collect::<Vec<_>>().join("..");
-    let last = plain.lines().last().unwrap_or_default().replace('|', "/");
+    let last = plain.lines().last().unwrap_or_default();
     last.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(TOLD).collect()
 }
 
@@ -147,7 +147,7 @@ fn compare(model: &Path, found: &Value, answer: &Answer, differences: &mut Table
         let reason = row["reason"].as_str().or(answer.value["reasons"][tensor].as_str()).unwrap_or("Vela gives none");
         let place = |npu: bool| if npu { "NPU" } else { "CPU" }.to_owned();
         let operation = format!("{} {}", row["index"], row["name"].as_str().unwrap_or_default());
-        differences.row(vec![name.clone(), operation, place(theirs), place(ours), reason.replace('|', "/").chars().take(TOLD).collect()]);
+        differences.row(vec![name.clone(), operation, place(theirs), place(ours), reason.chars().take(TOLD).collect()]);
     }
     different
 }
