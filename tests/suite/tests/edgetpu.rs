@@ -88,7 +88,8 @@ fn constants_are_concatenated_as_zeros() {
 /// A float in the way is answered with quantization, not with what else is wrong.
 #[test]
 fn floats_are_to_be_quantized() {
-    let found = findings("octet.ir 1\ngraph @main(%0: 2x4x4x2 f32 loc(\"x\")) {\n  %1 = relu(%0) : 2x4x4x2 f32 loc(\"y\")\n  return %1\n}\n");
+    let found =
+        findings("octet.ir 1\ngraph @main(%0: 2x4x4x2 f32 loc(\"x\")) {\n  %1 = relu(%0) : 2x4x4x2 f32 loc(\"y\")\n  return %1\n}\n");
     let help = found.first().and_then(|d| d.help.clone()).unwrap_or_default();
     assert!(help.contains("--quantize int8-only"), "{help}");
 }

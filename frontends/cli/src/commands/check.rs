@@ -172,7 +172,8 @@ impl Checked {
     pub(crate) fn text(&self, output: Option<&Written<'_>>) -> String {
         let head = self.head(output);
         let mut text = report::terminal(&head, &self.mapping, &self.cache, true);
-        let about = if self.mapping.compiled { COMPILED } else { "Predicted, operation by operation; sizes are those of parameters on the chip" };
+        let about =
+            if self.mapping.compiled { COMPILED } else { "Predicted, operation by operation; sizes are those of parameters on the chip" };
         text.push_str(&format!("\n{about}:\n\n"));
         text.push_str(&report::rows(&self.mapping, true));
         if !self.shared.is_empty() {

@@ -31,7 +31,10 @@ const KNOWN_MISSES: [(&str, &str); 2] = [
         "gates, dense layer and SOFTMAX are there byte for byte, 16256; the other 28288 are tables of ones that move rows of the unrolled LSTM, and \
          zeros of its first output, which the compiler lays out as it sees fit",
     ),
-    ("split_concat", "it has no weights; three tables of 64 bytes move channels, after CONCATENATION and SPLIT were merged, and do not say of which"),
+    (
+        "split_concat",
+        "it has no weights; three tables of 64 bytes move channels, after CONCATENATION and SPLIT were merged, and do not say of which",
+    ),
 ];
 
 /// Text of a page, and the bars that were missed.

@@ -93,12 +93,7 @@ fn remainder(cpu: &[&Value]) -> String {
     let mut parts: Vec<String> = Vec::new();
     for row in causes {
         let constraint = row["constraints"][0].as_str().or(row["reason"].as_str()).unwrap_or_default();
-        parts.push(format!(
-            "{} {}: {}",
-            row["index"],
-            row["name"].as_str().unwrap_or_default(),
-            constraint.trim_end_matches('.')
-        ));
+        parts.push(format!("{} {}: {}", row["index"], row["name"].as_str().unwrap_or_default(), constraint.trim_end_matches('.')));
     }
     if !blocked.is_empty() {
         let names: Vec<String> = blocked.iter().map(|o| format!("{} {}", o["index"], o["name"].as_str().unwrap_or_default())).collect();
