@@ -1,6 +1,8 @@
 //! What the rewrites of this pass are written with: chains of operations that end in the type and name of what they stand for.
 
-use octet_ir::ops::{Reshape, Slice, UnaryKind};
+use std::sync::Arc;
+
+use octet_ir::ops::{Reshape, Slice, Unary, UnaryKind};
 use octet_ir::{Constant, ElementType, Graph, Loc, Op, OpId, Patch, Quantization, Range, Shape, Type, ValueId};
 
 use crate::quantize::{Bounds, Params, Width};
@@ -36,6 +38,11 @@ pub(super) fn interval(graph: &Graph, value: ValueId) -> Option<Bounds> {
     let (scale, zero_point) = ty.scale_zero_point()?;
     let lift = if ty.elem == ElementType::U8 { 128 } else { 0 };
     Some(Params { scale, zero_point: zero_point - lift }.bounds(Width::I8))
+}
+
+/// The quantization of bytes that an int8 tensor would have; none of floats.
+fn quantized(elem: ElementType, int8: Params) -> Option<Arc<Quantization>> {
+    is_byte(elem).then(|| Quantization::new(int8.scale, int8.zero_point + if elem == ElementType::U8 { 128 } else { 0 }).into())
 }
 
 /// The operand and the result's type of an operation that computes this function of bytes.
@@ -114,11 +121,7 @@ impl<'g> Chain<'g> {
     /// An operation in the middle, on floats or bytes as `like` is, whose results matter within `bounds`: of bytes those are what can be told apart, and
     /// what lies beyond saturates; on a float they are the range that quantization will take.
     pub(super) fn within(&mut self, op: impl Into<Op>, operands: &[ValueId], like: &Type, bounds: Option<Bounds>) -> ValueId {
-        let quant = bounds.filter(|_| is_byte(like.elem)).map(|bounds| {
-            let params = Params::asymmetric(bounds);
-            let lift = if like.elem == ElementType::U8 { 128 } else { 0 };
-            Quantization::new(params.scale, params.zero_point + lift).into()
-        });
+        let quant = bounds.and_then(|bounds| quantized(like.elem, Params::asymmetric(bounds)));
         let float = !is_byte(like.elem);
         let value = self.op(op, operands, like.clone().with_quant(quant));
         if let Some(Bounds { lo, hi }) = bounds.filter(|_| float) {
@@ -127,13 +130,21 @@ impl<'g> Chain<'g> {
         value
     }
 
-    /// A function whose kernel prescribes the scale of its result, 1/256 from 0.
-    pub(super) fn unit(&mut self, op: impl Into<Op>, operands: &[ValueId], like: &Type) -> ValueId {
-        let lowest = if like.elem == ElementType::U8 { 0 } else { -128 };
-        let quant = is_byte(like.elem).then(|| Quantization::new(1.0 / 256.0, lowest).into());
-        let value = self.op(op, operands, like.clone().with_quant(quant));
+    /// LOGISTIC, on floats or bytes as `like` is, whose kernels prescribe the scale 1/256 from 0.
+    pub(super) fn logistic(&mut self, x: ValueId, like: &Type) -> ValueId {
+        self.prescribed(UnaryKind::Logistic, x, like, Params { scale: 1.0 / 256.0, zero_point: -128 }, (0.0, 1.0))
+    }
+
+    /// TANH, likewise: the scale 1/128 around 0.
+    pub(super) fn tanh(&mut self, x: ValueId, like: &Type) -> ValueId {
+        self.prescribed(UnaryKind::Tanh, x, like, Params { scale: 1.0 / 128.0, zero_point: 0 }, (-1.0, 1.0))
+    }
+
+    /// A function whose kernels prescribe the quantization of an int8 result; a uint8 one has its zero point 128 higher.
+    fn prescribed(&mut self, kind: UnaryKind, x: ValueId, like: &Type, int8: Params, range: (f32, f32)) -> ValueId {
+        let value = self.op(Unary::new(kind), &[x], like.clone().with_quant(quantized(like.elem, int8)));
         if !is_byte(like.elem) {
-            self.patch.set_range(value, Some(Range::new(0.0, 1.0)));
+            self.patch.set_range(value, Some(Range::new(range.0, range.1)));
         }
         value
     }

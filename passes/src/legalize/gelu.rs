@@ -25,7 +25,7 @@
 //! }
 //! ```
 
-use octet_ir::ops::{Binary, BinaryKind, Unary, UnaryKind};
+use octet_ir::ops::{Binary, BinaryKind};
 use octet_ir::{ElementType, Graph, Module, Op, OpId, Patch};
 
 use super::build::{Chain, interval, is_byte};
@@ -70,6 +70,6 @@ pub(crate) fn gelu(_: &Module, graph: &Graph, root: OpId) -> Result<Patch, Refus
     let squared = chain.within(mul(), &[x, scaled], &like, square.map(|hi| Bounds { lo: 0.0, hi }));
     let slope = chain.within(Binary::new(BinaryKind::Add), &[squared, linear], &like, square.map(|s| Bounds { lo: 0.0, hi: LINEAR + s }));
     let argument = chain.within(mul(), &[x, slope], &like, argument.map(|m| Bounds { lo: -m, hi: m }));
-    let gate = chain.unit(Unary::new(UnaryKind::Logistic), &[argument], &like);
+    let gate = chain.logistic(argument, &like);
     chain.last(root, mul(), &[x, gate])
 }

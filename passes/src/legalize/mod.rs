@@ -8,6 +8,7 @@
 mod absolute;
 mod build;
 mod depth_to_space;
+mod elu;
 mod fused_activation;
 pub(crate) mod gelu;
 mod hard_swish;
@@ -32,6 +33,7 @@ use crate::rewrite::{Rewrite, Selection, rewrite_module, select};
 /// The rewrites of this pass in the order in which they are tried at an operation.
 pub(crate) const REWRITES: &[&dyn Rewrite] = &[
     &fused_activation::FusedActivation,
+    &elu::Elu,
     &gelu::Gelu,
     &hard_swish::HardSwish,
     &leaky_relu::LeakyReluAsPrelu,

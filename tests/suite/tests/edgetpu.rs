@@ -103,6 +103,7 @@ fn stated(rewrite: &str, module: &Module) -> i32 {
     let (divisor, more) = match rewrite {
         "hard_swish" => (510.0, 0.0),
         "gelu" => (256.0, 0.0005),
+        "elu" => (f32::INFINITY, 0.02),
         _ => return i32::from(INEXACT.contains(&rewrite)),
     };
     let graph = module.main();
@@ -153,7 +154,7 @@ fn legalised_graphs_compute_the_same() {
     let alone: [&[&str]; 7] = [
         &["average_pool_2d", "max_pool_2d", "concatenation", "transpose_conv", "relu_0_to_1"],
         &["hard_swish", "leaky_relu", "abs", "neg"],
-        &["gelu"],
+        &["elu", "gelu"],
         &["strided_slice", "split_v", "unpack"],
         &["fully_connected", "mean"],
         &["resize_nearest_neighbor", "resize_bilinear", "depth_to_space"],
