@@ -3,7 +3,8 @@
 use crate::common::{assert_same_numbers, assert_same_within, printed, read, rewritten};
 
 /// Rewrites whose pages state an error, in levels.
-const INEXACT: [(&str, u8); 7] = [("elu", 2), ("gelu", 1), ("hard_swish", 1), ("leaky_relu", 1), ("absolute", 1), ("negate", 1), ("mean", 1)];
+const INEXACT: [(&str, u8); 7] =
+    [("elu", 2), ("gelu", 1), ("hard_swish", 1), ("leaky_relu", 1), ("absolute", 1), ("negate", 1), ("mean", 1)];
 
 #[test]
 fn examples_run() {
