@@ -1,6 +1,6 @@
 //! Gives operations that a target does not take the form that it takes, after quantization.
 //!
-//! For target `tflm`, functions without a kernel there: GELU and RELU_0_TO_1. For target `edgetpu`, everything here.
+//! For target `tflm`, operations without a kernel there: GELU, RELU_0_TO_1 and TILE. For target `edgetpu`, everything here.
 //! Sizes that may vary are fixed at their nominal ones, since such compilers plan for one size. Every rewrite is exact on integers
 //! unless its page states an error; what has no such form stays, and is named by `octet check`. A model with a fixed batch is computed sample by sample
 //! first, where all of its operations keep samples apart (option `batch = false` leaves that out). Options `only` and `except` choose rewrites.
@@ -20,6 +20,7 @@ mod rows;
 mod shapes;
 mod split_v;
 mod strided_slice;
+mod tile;
 mod unbatch;
 mod unit_clamp;
 mod unpack;
@@ -47,6 +48,7 @@ pub(crate) const REWRITES: &[&dyn Rewrite] = &[
     &split_v::SplitVParts,
     &unpack::UnpackParts,
     &resize::Resize,
+    &tile::TileCopies,
     &depth_to_space::DepthToSpaceConv,
 ];
 
@@ -72,7 +74,7 @@ impl Target {
     fn rewrites(self) -> &'static [&'static str] {
         match self {
             Self::Edgetpu => &[],
-            Self::Tflm => &["gelu", "unit_clamp"],
+            Self::Tflm => &["gelu", "tile", "unit_clamp"],
         }
     }
 }
