@@ -40,7 +40,8 @@ fn tile(module: &Module, graph: &Graph, root: OpId) -> Result<Patch, Refusal> {
         return Err(Refusal::NoMatch);
     }
     let copies = ints(module, graph, operand(operation, 1)?).ok_or_else(|| Refusal::check("the multiples are computed"))?;
-    let copies: Option<Vec<usize>> = copies.into_iter().map(|n| usize::try_from(n).ok().filter(|n| (1..=MOST_COPIES).contains(n))).collect();
+    let copies: Option<Vec<usize>> =
+        copies.into_iter().map(|n| usize::try_from(n).ok().filter(|n| (1..=MOST_COPIES).contains(n))).collect();
     let copies = copies.ok_or_else(|| Refusal::check("a multiple is 0 or very large"))?;
     if copies.len() != sizes(ty)?.len() || copies.iter().all(|n| *n == 1) {
         return Err(Refusal::NoMatch);
