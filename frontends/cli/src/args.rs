@@ -117,7 +117,8 @@ impl Importing {
             pair.ok_or_else(|| Failure::usage(Diagnostic::error("CLI002", format!("'{text}' is not of the form {form}"))))
         };
         let number = |text: &str| -> Result<usize, Failure> {
-            text.parse().map_err(|_| Failure::usage(Diagnostic::error("CLI002", format!("'{text}' is not a size"))))
+            let size = text.parse().ok().filter(|&size| size > 0);
+            size.ok_or_else(|| Failure::usage(Diagnostic::error("CLI002", format!("'{text}' is not a size"))))
         };
         let layout = |text: &str| match text.to_ascii_lowercase().as_str() {
             "nchw" => Ok(ImageLayout::Nchw),

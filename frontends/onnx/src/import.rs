@@ -107,6 +107,10 @@ impl Importer<'_> {
             }
         }
         self.check_options(graph, &initialized);
+        if self.errors.0.iter().any(|e| e.code == "ONX003") {
+            // What the nodes say then follows from inputs that are not what was meant.
+            return (Names::new(), Names::new());
+        }
         self.body(scope, graph, opsets);
         let mut outputs = Vec::new();
         for output in &graph.output {

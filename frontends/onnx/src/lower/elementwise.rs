@@ -49,7 +49,16 @@ pub(super) const TABLE: Table = &[
     ("Pow", power),
     ("PRelu", prelu),
     ("Reciprocal", reciprocal),
-    ("Relu", |l, _, i| unary(l, i, UnaryKind::Relu)),
+    ("Relu", |l, _, i| {
+        let x = input(i, 0)?;
+        let elem = l.scope.elem(x);
+        if !elem.is_integer() {
+            return unary(l, i, UnaryKind::Relu);
+        }
+        // The runtimes have no RELU of plain integers.
+        let zero = l.scope.scalar(0.0, elem)?;
+        one(l.scope.binary(BinaryKind::Maximum, x, zero))
+    }),
     ("Round", |l, _, i| unary(l, i, UnaryKind::Round)),
     ("Sigmoid", |l, _, i| unary(l, i, UnaryKind::Logistic)),
     ("Sign", |l, _, i| unary(l, i, UnaryKind::Sign)),
