@@ -1,6 +1,6 @@
 //! Checking a module against a profile.
 
-use octet_ir::{Diagnostic, Graph, Module, Op, Operation, ValueId};
+use octet_ir::{Diagnostic, ElementType, Graph, Module, Op, Operation, ValueId};
 
 use crate::profile::{OpRule, Profile, Runtime};
 use crate::rules::{Status, place};
@@ -54,7 +54,7 @@ impl Profile {
         let Some(rule) = self.op(&name) else {
             let status = if has_floats(graph, operation) { Status::DataType } else { Status::Unsupported };
             let mut none = finding(status, "TGT003", format!("{title} has no kernel for {shown}"));
-            if self.rewritten.contains(&name) && status == Status::Unsupported {
+            if self.rewritten.contains(&name) && has_bytes(graph, operation) {
                 none.diagnostic =
                     none.diagnostic.with_help(format!("octet compile --target {} computes it with operations that it has", self.name));
             }
@@ -130,6 +130,11 @@ impl Profile {
 /// Whether an operation reads or computes floats.
 fn has_floats(graph: &Graph, operation: &Operation) -> bool {
     operation.operands().iter().flatten().chain(operation.results()).any(|v| graph.ty(*v).elem.is_float())
+}
+
+/// Whether an operation computes bytes, which is what compiling for a target rewrites.
+fn has_bytes(graph: &Graph, operation: &Operation) -> bool {
+    operation.results().iter().all(|v| matches!(graph.ty(*v).elem, ElementType::I8 | ElementType::U8))
 }
 
 /// The name under which profiles know an operation, and the one that users know.

@@ -94,6 +94,20 @@ fn floats_are_to_be_quantized() {
     assert!(help.contains("--quantize int8-only"), "{help}");
 }
 
+/// What compiling for the target would rewrite is said to be so, of the types for which it is.
+#[test]
+fn what_is_rewritten_is_told() {
+    let help = |elem: &str| {
+        let source = format!(
+            "octet.ir 1\ngraph @main(%0: 1x8 !q<{elem}, 0.05> loc(\"x\")) {{\n  %1 = leaky_relu(%0) {{alpha = 0.1}} : 1x8 !q<{elem}, 0.05> \
+             loc(\"y\")\n  return %1\n}}\n"
+        );
+        findings(&source).first().and_then(|d| d.help.clone())
+    };
+    assert!(help("i8").is_some_and(|h| h.contains("octet compile --target edgetpu")));
+    assert_eq!(help("i16"), None);
+}
+
 /// Rewrites whose results may be off by one level; each page says why.
 const INEXACT: &[&str] = &["leaky_relu", "absolute", "negate", "mean"];
 
