@@ -233,13 +233,27 @@ impl Importer<'_> {
 
     /// Initializers and nodes of a graph.
     pub(crate) fn body(&mut self, scope: &mut Scope<'_>, graph: &GraphProto, opsets: &Opsets) {
+        let mut failed = BTreeSet::new();
         for tensor in &graph.initializer {
             match tensor::read(tensor, self.siblings) {
                 Ok((ty, constant)) => {
                     let value = scope.builder.constant(constant, ty, Loc::named(&tensor.name));
                     scope.names.insert(tensor.name.clone(), value);
                 }
-                Err(error) => self.errors.push(error),
+                // A file that is missing holds the data of many tensors, and is told once.
+                Err(error) if error.code == "DAT001" => {
+                    failed.insert(tensor.name.clone());
+                    let is_told = self.errors.0.iter().any(|e| e.code == error.code && e.location.file == error.location.file);
+                    if !is_told {
+                        self.errors.push(error.with_help(
+                            "data that stand outside of the model must come along with it, under the names that it has for them",
+                        ));
+                    }
+                }
+                Err(error) => {
+                    failed.insert(tensor.name.clone());
+                    self.errors.push(error);
+                }
             }
         }
         for sparse in &graph.sparse_initializer {
@@ -251,11 +265,11 @@ impl Importer<'_> {
                 Err(why) => self.errors.push(Diagnostic::error("ONX012", why)),
             }
         }
-        self.nodes(scope, &crate::dynamic::nodes(graph), opsets);
+        self.nodes(scope, &crate::dynamic::nodes(graph), opsets, failed);
     }
 
-    /// Nodes in an order in which every one finds its inputs; files need not be sorted.
-    fn nodes(&mut self, scope: &mut Scope<'_>, nodes: &[NodeProto], opsets: &Opsets) {
+    /// Nodes in an order in which every one finds its inputs; files need not be sorted. What hangs on `failed` is left out.
+    fn nodes(&mut self, scope: &mut Scope<'_>, nodes: &[NodeProto], opsets: &Opsets, mut failed: BTreeSet<String>) {
         let mut producer: BTreeMap<&str, usize> = BTreeMap::new();
         for (index, node) in nodes.iter().enumerate() {
             for output in node.output.iter().filter(|o| !o.is_empty()) {
@@ -264,7 +278,6 @@ impl Importer<'_> {
         }
         // Depth first along inputs, without recursion: a chain may be as long as the file.
         let mut state = vec![0u8; nodes.len()];
-        let mut failed: BTreeSet<String> = BTreeSet::new();
         for root in 0..nodes.len() {
             let mut stack = vec![root];
             while let Some(&index) = stack.last() {
@@ -370,7 +383,7 @@ impl Importer<'_> {
         let outer = std::mem::replace(&mut scope.names, inner);
         let errors_before = self.errors.0.len();
         self.depth += 1;
-        self.nodes(scope, &nodes, &opsets);
+        self.nodes(scope, &nodes, &opsets, BTreeSet::new());
         self.depth -= 1;
         let inner = std::mem::replace(&mut scope.names, outer);
         for (formal, actual) in function.output.iter().zip(&call.output).filter(|(_, a)| !a.is_empty()) {

@@ -222,6 +222,23 @@ fn quantized_operators_of_microsoft_are_read() {
     close(&y, &[0.6, 0.4, 0.6, 0.0], 1e-5);
 }
 
+/// Weights of four bits in blocks, the low half of a byte first; the last block of a row reaches beyond it.
+#[test]
+fn weights_of_four_bits_in_blocks_are_read() {
+    let mut m = Model::new(1);
+    m.input("x", &[1, 18]);
+    let bytes: Vec<u8> = (0..32u8).map(|k| k.wrapping_mul(37) ^ 0x5a).collect();
+    m.initializer("w", &[2, 2, 8], UINT8, &bytes);
+    m.reals("s", &[4], &[0.5, 0.25, 1.0, 2.0]);
+    m.initializer("z", &[2], UINT8, &[0x38, 0xa1]);
+    let sizes = [("K", 18), ("N", 2), ("bits", 4), ("block_size", 16)].map(|(name, size)| (name, Attribute::Int(size)));
+    m.node_of("com.microsoft", "MatMulNBits", &["x", "w", "s", "z"], &["y"], &sizes);
+    m.output("y", &[1, 2]);
+    let x: Vec<f32> = (0..18).map(|k| (k % 5) as f32 - 1.0).collect();
+    let y = reals(&run(&module(&m), ElementType::F32, &[1, 18], real_bytes(&x)));
+    close(&y, &[7.0, 84.0], 1e-6);
+}
+
 /// What is computed for a convolution with a stride does not hang on the size that stood for an open one.
 #[test]
 fn open_sizes_of_images_stay_open_where_they_decide_nothing() {

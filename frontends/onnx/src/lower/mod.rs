@@ -23,6 +23,7 @@ mod linear;
 mod linear_attention;
 mod losses;
 mod microsoft;
+mod nbits;
 mod normalization;
 mod pad;
 mod pool;
@@ -98,7 +99,7 @@ pub(crate) fn find(domain: &str, operator: &str) -> Option<Lower> {
             signal::TABLE,
             suppression::TABLE,
         ],
-        "com.microsoft" => &[quantize::MICROSOFT, microsoft::TABLE],
+        "com.microsoft" => &[quantize::MICROSOFT, microsoft::TABLE, nbits::TABLE],
         "ai.onnx.preview" => &[attention::PREVIEW],
         _ => &[],
     };
