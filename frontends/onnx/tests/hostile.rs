@@ -142,3 +142,20 @@ fn external_data_stays_in_the_folder_and_in_the_file() {
         assert_eq!(code("w.bin", offset), Some("ONX013"), "{offset}");
     }
 }
+
+/// The data of many tensors may stand in one file: that it is missing is said once, and nothing of what follows from it.
+#[test]
+fn a_missing_file_is_told_once() {
+    let options = ImportOptions::default();
+    let missing = |path: &str| Err(Diagnostic::error("DAT001", "cannot read").in_file(path));
+    let import = Import { options: &options, siblings: &missing };
+    let tensor = |name: &[u8]| {
+        let location = field(13, &[field(1, b"location"), field(2, b"w.bin")].concat());
+        field(5, &[&[0x08, 4, 0x10, 1][..], &field(8, name), &location, &[0x70, 1]].concat())
+    };
+    let node = field(1, &[field(1, b"a"), field(1, b"b"), field(2, b"y"), field(4, b"Add")].concat());
+    let graph = [field(2, b"g"), node, tensor(b"a"), tensor(b"b"), field(12, &field(1, b"y"))].concat();
+    let model = [&[0x08, 8][..], &field(7, &graph), &field(8, &[0x10, 17])].concat();
+    let errors = read(model.into(), &import, &mut Diagnostics::default()).unwrap_err();
+    assert_eq!(errors.0.iter().map(|e| e.code).collect::<Vec<_>>(), ["DAT001"], "{errors}");
+}
