@@ -135,7 +135,8 @@ const CHECK: &str = "static void check(int run, int output, int equal) {
 
 ";
 
-const ROUNDS: &str = "/* The model rounds reals to steps on its way, where the last bit of a sum can decide between two of them. The comparisons allow twice what a little
+const ROUNDS: &str = "/* The model rounds reals to steps on its way, where the last bit of a sum can decide between two of them. \
+    The comparisons allow twice what a little
    noise before every such rounding did to the interpreter's outputs. */
 ";
 

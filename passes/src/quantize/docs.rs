@@ -43,7 +43,8 @@ pub fn docs() -> String {
         let _ = writeln!(page, "| `{}` | {} |", method.name, method.summary);
     }
     page += "\nData are run through the main graph, with everything that it calls. A signature whose graph it does not call \
-        gets no ranges: `CAL006` names\nit, its tensors stay in float, and int8-only refuses them. `CAL007` warns of an input whose samples all hold one number.\n";
+        gets no ranges: `CAL006` names\nit, its tensors stay in float, and int8-only refuses them. \
+        `CAL007` warns of an input whose samples all hold one number.\n";
     page += "\n## Operations\n\n| operation | operands | results | int8 | int16x8 | dynamic-range |\n|---|---|---|---|---|---|\n";
     for op in operations() {
         let (int8, int16) = (rule(&op, Width::I8), rule(&op, Width::I16));
