@@ -15,8 +15,11 @@ mod noise;
 mod picture;
 mod primitives;
 mod print;
+mod report;
 mod test;
 mod tflm;
+
+use std::collections::BTreeMap;
 
 use octet_ir::{Diagnostic, Diagnostics, Module, from_attr};
 use octet_loops::order::plan_in_best_order;
@@ -49,9 +52,15 @@ pub struct COptions {
     pub stack: usize,
     /// Also write the arena over time as a picture, and a table of operations with their work and bytes.
     pub report: bool,
+    /// Bytes of functions as a compiler made them with `-DOCTET_APART`, for the table of operations: `NAME=BYTES,...`, with the whole of the code as it is
+    /// built otherwise under the name [`BUILT`].
+    pub sizes: String,
     /// Also write a program that runs the model on inputs of its own and compares the outputs.
     pub test: bool,
 }
+
+/// The name among [`COptions::sizes`] under which all of the code stands.
+pub const BUILT: &str = "built";
 
 /// What matters more in generated code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -84,6 +93,16 @@ fn regions(text: &str) -> Result<Vec<Region>, Diagnostic> {
     Ok(all)
 }
 
+/// Sizes of functions as text.
+fn sizes(text: &str) -> Result<BTreeMap<String, u64>, Diagnostic> {
+    let each = text.split(',').filter(|part| !part.is_empty());
+    let pairs = each.map(|part| {
+        let pair = part.split_once('=').and_then(|(name, bytes)| Some((name.to_owned(), bytes.parse().ok()?)));
+        pair.ok_or_else(|| Diagnostic::error(OPTION, format!("'{part}' is no size: NAME=BYTES")))
+    });
+    pairs.collect()
+}
+
 impl Default for COptions {
     fn default() -> Self {
         Self {
@@ -95,6 +114,7 @@ impl Default for COptions {
             optimize: Optimize::Speed,
             stack: 512,
             report: false,
+            sizes: String::new(),
             test: false,
         }
     }
@@ -133,7 +153,7 @@ pub fn write(module: &Module, options: &COptions, notes: &mut Diagnostics) -> Re
             let file = if regions.len() == 1 { "memory" } else { field };
             files.push((format!("{name}_{file}.svg"), picture::svg(&name, &program, plan)));
         }
-        files.push((format!("{name}_operations.md"), picture::table(&name, &program, &regions)));
+        files.push((format!("{name}_operations.md"), report::table(&name, &program, &regions, &sizes(&options.sizes)?)));
     }
     if options.test {
         let fields: Vec<&str> = regions.iter().map(|(field, _)| field.as_str()).collect();
@@ -182,6 +202,7 @@ fn create(options: Options) -> Result<Box<dyn Backend>, Diagnostic> {
         return Err(Diagnostic::error(OPTION, format!("an alignment of {} is no power of two up to 4096", options.alignment)));
     }
     regions(&options.regions)?;
+    sizes(&options.sizes)?;
     Ok(Box::new(CBackend(options)))
 }
 

@@ -168,7 +168,8 @@ impl<'a> Printed<'a> {
     pub(crate) fn code(&self) -> String {
         let name = self.name;
         let mut needs = Needs::default();
-        let functions = print::functions(&self.program.kernels(), self.portable, &mut needs);
+        let called = self.program.steps.iter().flat_map(|s| &s.calls).map(|c| c.kernel.as_str()).collect();
+        let functions = print::functions(&self.program.kernels(), &called, self.portable, &mut needs);
         let reals = self.program.constants.iter().any(|c| matches!(&c.data, Data::F32(v) if v.iter().any(|x| !x.is_finite())));
         let mut text = format!("/* Made by Octet. */\n#include \"{name}.h\"\n\n#include <stddef.h>\n#include <string.h>\n");
         if needs.math || reals {

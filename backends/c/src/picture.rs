@@ -1,10 +1,9 @@
-//! `NAME_memory.svg`: the arena over time. Every buffer is a bar from its first to its last operation, as high as it is large; and a table of
-//! operations as text.
+//! `NAME_memory.svg`: the arena over time. Every buffer is a bar from its first to its last operation, as high as it is large.
 
 use std::fmt::Write as _;
 
+use octet_loops::Program;
 use octet_loops::plan::Plan;
-use octet_loops::{Arg, BufferKind, Program, Role};
 
 const WIDTH: usize = 1200;
 const HEIGHT: usize = 600;
@@ -53,52 +52,4 @@ pub(crate) fn svg(name: &str, program: &Program, plan: &Plan) -> String {
     let _ = writeln!(text, "<text x=\"{LEFT}\" y=\"{}\">operations 0 to {}, in order</text>", TOP + HEIGHT + 25, steps.saturating_sub(2));
     text.push_str("</svg>\n");
     text
-}
-
-/// The table: per operation its multiply-accumulates, the bytes of its constants and of the buffers that live while it runs, and its kernels: their code is
-/// shared.
-pub(crate) fn table(name: &str, program: &Program, regions: &[(String, Plan)]) -> String {
-    let mut text = format!("# {name}\n\n");
-    for (field, plan) in regions {
-        let _ =
-            writeln!(text, "Memory `{field}`: {} bytes, lower bound {}; {} bytes of the stack.\n", plan.size, plan.lower_bound, plan.stack);
-    }
-    text.push_str("| # | operation | MACs | weights, bytes | other constants | live bytes | kernels |\n|---|---|---|---|---|---|---|\n");
-    let mut total = [0u64; 3];
-    for (index, step) in program.steps.iter().enumerate() {
-        let mut constants: Vec<usize> = step.calls.iter().flat_map(|c| &c.args).filter_map(constant).collect();
-        constants.sort_unstable();
-        constants.dedup();
-        let bytes = |weights: bool| -> usize {
-            let chosen = constants.iter().filter_map(|&c| program.constants.get(c)).filter(|c| (c.role == Role::Weights) == weights);
-            chosen.map(|c| c.data.bytes()).sum()
-        };
-        let (weights, others) = (bytes(true), bytes(false));
-        let live: usize = program
-            .buffers
-            .iter()
-            .enumerate()
-            .filter(|(at, b)| {
-                b.kind == BufferKind::Arena && regions.iter().any(|(_, p)| p.lives[*at].is_some_and(|l| l.0 <= index && index <= l.1))
-            })
-            .map(|(_, b)| b.bytes())
-            .sum();
-        let mut kernels: Vec<&str> = step.calls.iter().map(|c| c.kernel.as_str()).collect();
-        kernels.dedup();
-        let label = step.label.replace('|', "/").replace(['\n', '\r'], " ");
-        let _ = writeln!(text, "| {index} | {label} | {} | {weights} | {others} | {live} | {} |", step.macs, kernels.join(", "));
-        let wide = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        for (sum, more) in total.iter_mut().zip([step.macs, wide(weights), wide(others)]) {
-            *sum = sum.saturating_add(more);
-        }
-    }
-    let _ = writeln!(text, "| | total | {} | {} | {} | | |", total[0], total[1], total[2]);
-    text
-}
-
-fn constant(arg: &Arg) -> Option<usize> {
-    match arg {
-        Arg::Constant { constant, .. } => Some(*constant),
-        Arg::Buffer { .. } | Arg::Int(_) | Arg::Backward { .. } => None,
-    }
 }

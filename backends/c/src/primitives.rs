@@ -17,6 +17,15 @@ const UNUSED: &str = "#if defined(__GNUC__)
 #else
 #define OCTET_UNUSED
 #endif
+
+/* With OCTET_APART no kernel becomes part of another function, so that each has a size of its own. */
+#if defined(OCTET_APART) && defined(__clang__)
+#define OCTET_KERNEL __attribute__((noinline))
+#elif defined(OCTET_APART) && defined(__GNUC__)
+#define OCTET_KERNEL __attribute__((noinline, noclone))
+#else
+#define OCTET_KERNEL OCTET_UNUSED
+#endif
 ";
 
 const PROLOGUE: &str = r#"#if !defined(OCTET_PORTABLE) && defined(__ARM_FEATURE_MVE) && ((__ARM_FEATURE_MVE & 1) == 1)

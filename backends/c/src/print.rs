@@ -2,6 +2,7 @@
 //!
 //! Expressions carry all their parentheses and casts, so that neither the width of `int` nor the precedence of an operator matters.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use octet_loops::lang::{BinOp, Builtin, Elem, Expr, ExprKind, Function, Stmt, Ty};
@@ -52,16 +53,17 @@ pub(crate) fn float(x: f32) -> String {
 #[derive(Default)]
 pub(crate) struct Needs {
     /// Helpers by name: `min_int32_t` and the like.
-    pub(crate) helpers: std::collections::BTreeSet<String>,
+    pub(crate) helpers: BTreeSet<String>,
     /// `<math.h>`.
     pub(crate) math: bool,
 }
 
-/// Definitions of functions, in order; helpers come with them.
-pub(crate) fn functions(functions: &[&Function], portable: bool, needs: &mut Needs) -> String {
+/// Definitions of functions, in order; helpers come with them. `kernels` are those that the model calls.
+pub(crate) fn functions(functions: &[&Function], kernels: &BTreeSet<&str>, portable: bool, needs: &mut Needs) -> String {
     let mut text = String::new();
     for function in functions {
-        text.push_str(&Printer { needs, portable }.function(function));
+        let kernel = kernels.contains(function.name.as_str());
+        text.push_str(&Printer { needs, portable }.function(function, kernel));
         text.push('\n');
     }
     text
@@ -74,14 +76,15 @@ struct Printer<'a> {
 }
 
 impl Printer<'_> {
-    fn function(&mut self, f: &Function) -> String {
+    fn function(&mut self, f: &Function, kernel: bool) -> String {
         let mut text = String::new();
         for line in &f.doc {
             let _ = writeln!(text, "/* {line} */");
         }
         let params: Vec<String> = f.params.iter().map(|(name, ty)| declared(*ty, name)).collect();
-        let inline = if f.primitive && !self.portable { "inline " } else { "" };
-        let _ = writeln!(text, "OCTET_UNUSED static {inline}{}({}) {{", declared(f.result, &f.name), params.join(", "));
+        let inline = if f.primitive && !self.portable && !kernel { "inline " } else { "" };
+        let attribute = if kernel { "OCTET_KERNEL" } else { "OCTET_UNUSED" };
+        let _ = writeln!(text, "{attribute} static {inline}{}({}) {{", declared(f.result, &f.name), params.join(", "));
         let bodies = if self.portable { Vec::new() } else { primitives::bodies(f) };
         if bodies.iter().any(|(_, body)| body.contains("min_i32(")) {
             self.needs.helpers.insert("min_i32".into());

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::accelerator::{self, Segmenting};
 use super::check::{Checked, MappingArguments};
+use super::code;
 use super::plugin::Plugins;
 use super::report::Report;
 use crate::args::{Data, Importing};
@@ -57,6 +58,10 @@ pub(crate) struct Arguments {
     /// With --target c: what matters more
     #[arg(long, value_name = "speed|size", value_parser = ["speed", "size"])]
     optimize: Option<String>,
+    /// With --target c: also write the table of operations (as c{report=true} does) with the bytes of code that this compiler makes of each, such as
+    /// 'arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -Os'; it has to write ELF files
+    #[arg(long, value_name = "COMMAND")]
+    cc: Option<String>,
     /// With --target wasm: compile only these operations, A..B by the tensors that they compute or one of them, as a kernel plugin, and
     /// write the graph with a custom operation in their place beside OUT: NAME-graph.tflite for NAME.wasm
     #[arg(long, value_name = "REGION")]
@@ -276,7 +281,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Fa
         accelerator::check_ends(&arguments.mapping, &made)?;
     }
     if made.iter().all(|m| m.result.is_ok()) {
-        made.iter_mut().for_each(|m| m.save(&target, &options, terminal));
+        made.iter_mut().for_each(|m| m.save(&target, &options, arguments.cc.as_deref(), terminal));
     }
     let checked = if accelerated { accelerator::check(&arguments.mapping, &made)? } else { Vec::new() };
     if let Some(report) = &report {
@@ -343,10 +348,12 @@ pub(crate) struct Made<'a> {
 }
 
 impl Made<'_> {
-    fn save(&mut self, target: &str, options: &Options, terminal: &Terminal) {
+    /// `cc` measures the code of target c.
+    fn save(&mut self, target: &str, options: &Options, cc: Option<&str>, terminal: &Terminal) {
         let Ok(compiled) = &self.result else { return };
         let mut notes = Diagnostics::default();
-        let size = save(&compiled.module, target, options.clone(), &self.destination, &mut notes);
+        let options = cc.map_or_else(|| Ok(options.clone()), |command| code::measured(&compiled.module, options, command));
+        let size = options.and_then(|options| save(&compiled.module, target, options, &self.destination, &mut notes));
         self.notes.extend(notes.0.iter().cloned());
         terminal.tell_all(&notes);
         match size {
@@ -392,6 +399,9 @@ fn target(arguments: &Arguments) -> Result<(String, Options, bool), Failure> {
             return Err(Failure::usage(Diagnostic::error("CLI002", format!("{flag} needs --target {target}"))));
         }
         options.push((name.into(), value));
+    }
+    if arguments.cc.is_some() && spec.name != "c" {
+        return Err(usage("--cc needs --target c".to_owned()));
     }
     // A target's other names count here too.
     let name = octet_targets::profile(&spec.name).map_or_else(|_| spec.name.clone(), |profile| profile.name.clone());

@@ -2,6 +2,7 @@
 
 pub(crate) mod accelerator;
 pub(crate) mod check;
+mod code;
 pub(crate) mod compare;
 pub(crate) mod compile;
 pub(crate) mod completions;
