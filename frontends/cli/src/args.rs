@@ -50,7 +50,7 @@ pub(crate) enum MessageFormat {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Compile(compile::Arguments),
+    Compile(Box<compile::Arguments>),
     Run(run::Arguments),
     Inspect(inspect::Arguments),
     Compare(compare::Arguments),
