@@ -27,8 +27,7 @@ function fuse(graph: Graph): Edits {
     const difference = graph.op(<u32>between.producer);
     if (difference.mnemonic != "sub" || difference.attributes.length) continue;
     const result = product.results[0];
-    const operands: u32[] = [<u32>difference.operands[0], <u32>difference.operands[1]];
-    const made = edits.op(ops[i], "squared_difference", "", operands, result, [result]);
+    const made = edits.op(ops[i], "squared_difference", "", difference.operands, result, [result]);
     edits.replace(result, made);
   }
   return edits;

@@ -110,8 +110,20 @@ OCTET_HOST("[method]graph.inputs") void octet_graph_inputs(octet_graph, octet_id
 OCTET_HOST("[method]graph.outputs") void octet_graph_outputs(octet_graph, octet_ids *out);
 OCTET_HOST("[method]graph.constant-bytes")
 void octet_graph_constant_bytes(octet_graph, octet_value_id, uint64_t offset, uint32_t length, octet_optional_bytes *out);
+typedef struct { uint8_t some; uint64_t it; } octet_optional_length;
+OCTET_HOST("[method]graph.constant-length") void octet_graph_constant_length(octet_graph, octet_value_id, octet_optional_length *out);
+OCTET_HOST("[method]graph.name") void octet_graph_name(octet_graph, octet_string *out);
 OCTET_HOST("log") void octet_log(const char *text, size_t length);
+OCTET_HOST("report")
+void octet_host_report(uint32_t severity, const char *message, size_t length, uint32_t has_op, octet_op_id op, uint32_t has_value,
+                       octet_value_id value, uint32_t has_help, const char *help, size_t help_length);
 OCTET_HOST("[resource-drop]graph") void octet_graph_drop(octet_graph);
+
+/* Tells the user something. Errors belong into the answer of octet_run. */
+static inline void octet_report(octet_diagnostic d) {
+    octet_host_report(d.severity, d.message.data, d.message.length, d.op.some, d.op.id, d.value.some, d.value.id, d.help.some, d.help.text.data,
+                      d.help.text.length);
+}
 
 /* What the canonical ABI asks for. */
 extern unsigned char __heap_base;

@@ -450,8 +450,12 @@ impl<'m> Cx<'m> {
             | Op::VarHandle(_)
             | Op::ReadVariable(_)
             | Op::AssignVariable(_)
-            | Op::Custom(_)
             | Op::Opaque(_) => Err(Diagnostic::error(UNSUPPORTED, "generated code has no kernel for this operation")),
+            Op::Custom(custom) => Err(Diagnostic::error(
+                UNSUPPORTED,
+                format!("'{}' is a custom operation, and generated code calls no kernels of plugins", custom.name),
+            )
+            .with_help("compile the operations before or behind it with --target wasm --kernel A..B; an Interpreter runs the rest")),
         }
     }
 

@@ -30,8 +30,17 @@ fn linker() -> Vec<String> {
 
 /// Runs an example's `build.sh` in a copy, and gives the plugin that it makes. The command that packs is this crate's function.
 fn built(name: &str) -> Vec<u8> {
-    let place = std::env::temp_dir().join(format!("octet-{name}-{}", std::process::id()));
+    built_with(name, None)
+}
+
+/// [`built`], with one file of the example replaced by a fixture: its name, and the fixture's.
+fn built_with(name: &str, other: Option<(&str, &str)>) -> Vec<u8> {
+    let place = std::env::temp_dir().join(format!("octet-{}-{}", other.map_or(name, |o| o.1), std::process::id()));
     copy(&folder(name), &place);
+    if let Some((file, fixture)) = other {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        std::fs::copy(fixtures.join(fixture), place.join(file)).expect("copies");
+    }
     std::fs::write(place.join("plugin.wit"), octet_plugin_host::WIT).expect("writes");
     let keep = place.join("octet");
     std::fs::write(&keep, "#!/bin/sh\ncp \"$3\" \"$5\"\n").expect("writes");
@@ -152,4 +161,43 @@ fn the_rust_pass() {
         return println!("skipped: rust-pass, because there is no Rust for wasm32-unknown-unknown");
     }
     check("rust-pass", "pass.wasm", ("fuse-rsqrt", "pass"), 2);
+}
+
+/// What the files beside an example pass offer to authors: all of the interface, whatever the example needs of it.
+const QUESTIONS: &str = r#"octet.ir 1
+graph @main(%0: 1x4 f32 loc("x")) {
+  %1 = relu6(%0) : 1x4 f32
+  %2 = relu(%1) : 1x4 f32
+  %3 = const [1.0, 2.0, 3.0, 4.0] : 4 f32
+  %4 = add(%2, %3) : 1x4 f32
+  %5 = abs(%4) : 1x4 f32
+  %6 = neg(%0) : 1x4 f32
+  return %5
+}
+"#;
+
+#[test]
+fn the_kit_for_c_asks_everything() {
+    let plugin = built_with("c-pass", Some(("log_softmax.c", "every_question.c")));
+    let plugin = load_bytes(&plugin, "pass.wasm", &Limits::default(), None).unwrap_or_else(|e| panic!("{e}"));
+    let (_, said) = run(&plugin, "every-question", &read(QUESTIONS)).unwrap_or_else(|e| panic!("{e}"));
+    let said: Vec<String> = said.0.iter().map(ToString::to_string).collect();
+    assert_eq!(said[0].lines().next(), Some("warning[PLG023]: main"), "{said:?}");
+    assert!(said[0].contains("op 2 ADD") && said[0].contains("help: none needed") && said[1].starts_with("note[PLG023]: done"), "{said:?}");
+}
+
+#[test]
+fn the_kit_for_assemblyscript_makes_every_edit() {
+    if !has("npm", &["--version"]) {
+        return println!("skipped: every_edit.ts, because there is no npm");
+    }
+    let plugin = built_with("assemblyscript-pass", Some(("pass.ts", "every_edit.ts")));
+    let plugin = load_bytes(&plugin, "pass.wasm", &Limits::default(), None).unwrap_or_else(|e| panic!("{e}"));
+    let (module, said) = run(&plugin, "every-edit{a = \"für\", b = -7, c = 0.5}", &read(QUESTIONS)).unwrap_or_else(|e| panic!("{e}"));
+    let printed = text::print(&module).text;
+    for line in ["add(%1, ", "mul(", "{activation = relu}", "tanh(", "const [4.0] : f32"] {
+        assert!(printed.contains(line), "{line}: {printed}");
+    }
+    assert!(!printed.contains("relu(") && !printed.contains("abs") && !printed.contains("neg"), "{printed}");
+    assert!(said.0[0].to_string().starts_with("warning[PLG023]: für x 1\n  at: graph 'main', op 0 RELU6"), "{said}");
 }
