@@ -57,7 +57,11 @@ impl Bench {
 
     /// Names of all files, sorted.
     fn files(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        self.files_under("")
+    }
+
+    fn files_under(&self, folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.path().join(folder)).unwrap();
         let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names
@@ -526,4 +530,38 @@ fn a_report_does_not_replace_another_file() {
     let (out, log) = (bench.path("q.tflite"), bench.path("q.log"));
     let told = bench.transcript(&["compile", &quantized, "-o", &out, "--target", "edgetpu", "--report", &log]);
     assert!(told.starts_with("exit code 2\n") && told.contains("CLI002"), "{told}");
+}
+
+/// The table of operations tells what the given compiler makes of each; where the compiler fails nothing is written.
+#[test]
+fn a_compiler_measures_the_code_of_operations() {
+    let bench = Bench::new();
+    let quantized = bench.write("q.ir", layer("q", 4));
+    let compile = |cc: &str, out: &str, target: &str| {
+        bench.transcript(&["compile", &quantized, "-o", &bench.path(out), "--target", target, "--cc", cc])
+    };
+    let told = compile("cc -Os", "c", "c");
+    assert!(told.starts_with("exit code 0\n"), "{told}");
+    let table = bench.files_under("c").into_iter().find(|name| name.ends_with("_operations.md")).expect("a table");
+    let text = std::fs::read_to_string(bench.path(&format!("c/{table}"))).unwrap();
+    let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    let code = |line: &str| cells(line)[4].parse::<u64>().unwrap_or_else(|_| panic!("no bytes of code in {line}"));
+    let mut rows = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| #"));
+    let total = rows.clone().next_back().map(code).expect("a total");
+    let largest = rows.by_ref().map(code).inspect(|bytes| assert!(*bytes > 0, "{text}")).max();
+    assert!(largest <= Some(total) && total < 20_000, "{text}");
+    let built = text.split("all of the code has ").nth(1).and_then(|rest| rest.split(' ').next()).and_then(|n| n.parse::<u64>().ok());
+    assert!(built.is_some_and(|bytes| bytes > 0), "{text}");
+    for (cc, why) in [
+        ("no-such-compiler -Os", "does not run"),
+        ("cc --no-such-option", "ended with"),
+        ("true", "wrote no object file"),
+        (" ", "names no compiler"),
+    ] {
+        let told = compile(cc, "failed", "c");
+        assert!(!told.starts_with("exit code 0\n") && told.contains("CLI013") && told.contains(why), "{cc}: {told}");
+        assert!(!bench.files().contains(&"failed".to_owned()), "{cc}");
+    }
+    let told = compile("cc", "o.tflite", "tflite");
+    assert!(told.starts_with("exit code 2\n") && told.contains("--cc needs --target c"), "{told}");
 }
