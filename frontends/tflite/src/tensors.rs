@@ -157,7 +157,9 @@ fn quantization<'a>(
     let granularity = if scales.len() == 1 {
         Granularity::PerTensor
     } else {
-        match usize::try_from(axis).ok().filter(|&a| shape.dims().get(a) == Some(&scales.len())) {
+        // Biases of older converters name the axis of their filter; a tensor of one axis can mean no other.
+        let only = (shape.rank() == 1).then_some(0);
+        match only.or(usize::try_from(axis).ok()).filter(|&a| shape.dims().get(a) == Some(&scales.len())) {
             Some(axis) => Granularity::PerAxis(axis),
             None => return Err(wrong(format!("{} scales along axis {axis} do not fit shape {shape}", scales.len()))),
         }

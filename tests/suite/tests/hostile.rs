@@ -276,6 +276,29 @@ fn empty_buffers_define_nothing_that_something_else_defines() {
     }
 }
 
+/// Biases of older converters name the axis of their filter, which they do not have: TFLite Micro's own person detection is such a file.
+#[test]
+fn scales_of_a_bias_lie_along_its_only_axis() {
+    for (scales, sound_ones) in [(4, true), (3, false)] {
+        let mut model = sound();
+        let mut bias = tensor(&[4], 0);
+        bias.type_ = TensorType::INT32;
+        bias.quantization = Some(Box::new(make(|q: &mut QuantizationParametersT| {
+            q.scale = Some(vec![0.5; scales]);
+            q.quantized_dimension = 3;
+        })));
+        graph(&mut model).tensors.as_mut().expect("tensors").push(bias);
+        let last = 2;
+        graph(&mut model).inputs.as_mut().expect("inputs").push(last);
+        if sound_ones {
+            let module = read(bytes(&model)).expect("a model");
+            assert!(octet_ir::text::print(&module).text.contains("4 !q<i32, axis 0, [0.5, 0.5, 0.5, 0.5]>"));
+        } else {
+            refused("three scales of four", bytes(&model));
+        }
+    }
+}
+
 #[test]
 fn what_is_left_out_is_told() {
     let mut model = sound();
