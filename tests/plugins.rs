@@ -131,6 +131,54 @@ fn kernels_are_found_where_models_run() {
     assert!(same.status.success(), "{}", text(&same.stderr));
 }
 
+/// A module that carries the kernel computes in the engine and in Node what `run` computes, and C refuses the operation with the way out.
+#[test]
+fn kernels_become_part_of_modules() {
+    let place = Place::new("carried");
+    let (model, x, y, wasm) = (place.path("model.ir"), place.path("x.npy"), place.path("y.npy"), place.path("model.wasm"));
+    let source = "octet.ir 1\ngraph @main(%0: 1x4 f32 loc(\"x\")) {\n  %1 = custom(%0) {name = \"AcmeSquaredRelu\"} : 1x4 f32\n  \
+                  %2 = sub(%0, %1) : 1x4 f32\n  %3 = custom(%2) {name = \"AcmeSquaredRelu\"} : 1x4 f32 loc(\"y\")\n  return %3\n}\n";
+    std::fs::write(&model, source).expect("writes");
+    let samples = [-1.0, 0.5, 0.25, 3.0, 0.0, 1.0, -2.0, 4.0];
+    std::fs::write(&x, npy(&samples)).expect("writes");
+    let run = place.octet(&["run", &model, "--input", &x, "-o", &y, "--plugin", KERNEL]);
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    let wanted = std::fs::read(&y).expect("the output")[128..].to_vec();
+
+    let compile =
+        |target: &str, out: &str, more: &[&str]| place.octet(&[&["compile", &model, "-o", out, "--target", target], more].concat());
+    let without = compile("wasm", &wasm, &[]);
+    assert!(!without.status.success() && text(&without.stderr).contains("WGN007"), "{}", text(&without.stderr));
+    assert!(!Path::new(&wasm).exists());
+    let c = compile("c", &place.path("c"), &["--plugin", KERNEL]);
+    assert!(!c.status.success() && text(&c.stderr).contains("--target wasm"), "{}", text(&c.stderr));
+    let with = compile("wasm", &wasm, &["--plugin", KERNEL, "--emit-loader"]);
+    assert!(with.status.success(), "{}", text(&with.stderr));
+    assert!(text(&with.stderr).contains("kernels of plugins in it: 'AcmeSquaredRelu'"), "{}", text(&with.stderr));
+
+    let mut module = octet_plugin_host::Model::load(&std::fs::read(&wasm).expect("the module")).expect("loads");
+    for (sample, wanted) in samples.chunks(4).zip(wanted.chunks(16)) {
+        let bytes: Vec<u8> = sample.iter().flat_map(|v| v.to_le_bytes()).collect();
+        module.set_input(0, &bytes).expect("an input");
+        module.invoke().expect("runs");
+        assert_eq!(module.output(0).expect("an output"), wanted);
+    }
+    let script = format!(
+        "import {{ load }} from {:?}; const model = await load();\n\
+         for (const x of {:?}) console.log(Buffer.from(model.run(Float32Array.from(x))[0].buffer).toString('hex'));",
+        place.path("model-loader/octet.js"),
+        samples.chunks(4).collect::<Vec<_>>()
+    );
+    match Command::new("node").args(["--input-type=module", "--eval", &script]).output() {
+        Err(_) => println!("skipped: Node, because there is none"),
+        Ok(told) => {
+            let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+            let wanted: String = wanted.chunks(16).map(|w| hex(w) + "\n").collect();
+            assert_eq!(text(&told.stdout), wanted, "{}", text(&told.stderr));
+        }
+    }
+}
+
 /// Samples of four floats as .npy.
 fn npy(values: &[f32]) -> Vec<u8> {
     let mut head = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, 4), }}", values.len() / 4);

@@ -13,5 +13,5 @@ pub mod order;
 pub mod plan;
 mod program;
 
-pub use lower::lower;
-pub use program::{Arg, Buffer, BufferKind, Call, ConstantData, Control, Data, Overlap, Port, Program, Role, Step};
+pub use lower::{lower, lower_with_custom};
+pub use program::{Arg, Buffer, BufferKind, Call, ConstantData, Control, CustomCall, Data, Overlap, Port, Program, Role, Step};

@@ -1,5 +1,7 @@
 //! A lowered model: calls in order, the memory that they touch, the constants that they read.
 
+use octet_ir::{SourceLocation, Type};
+
 use crate::lang::{Elem, Library};
 
 /// A model as calls of kernels.
@@ -16,6 +18,25 @@ pub struct Program {
     pub inputs: Vec<Port>,
     /// Outputs of the model, in its order.
     pub outputs: Vec<Port>,
+    /// Custom operations that kernels of plugins compute.
+    pub customs: Vec<CustomCall>,
+}
+
+/// A custom operation. The call in its step gives its operands, those that are left out excepted, and then its results.
+#[derive(Clone, Debug)]
+pub struct CustomCall {
+    /// The kernel of its call, which is not in the library.
+    pub kernel: String,
+    /// The operation's name.
+    pub name: String,
+    /// Its options, as the model has them.
+    pub options: Vec<u8>,
+    /// Types of its operands, `None` where one is left out.
+    pub operands: Vec<Option<Type>>,
+    /// Types of its results.
+    pub results: Vec<Type>,
+    /// Where it stands in the model.
+    pub location: SourceLocation,
 }
 
 /// How long a buffer lives.

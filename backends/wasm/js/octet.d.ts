@@ -38,6 +38,8 @@ export interface Description {
   readonly state: number;
   /** Multiply-accumulates of one run. */
   readonly macs: number;
+  /** Kernels of plugins that are part of the module. */
+  readonly kernels?: readonly { readonly name: string; readonly origin: string }[];
 }
 
 /** Builds beside each other, fastest first. */
@@ -55,7 +57,7 @@ export class Model {
   input(which?: number | string): Values;
   /** The memory of an output; the next `invoke` writes over it. */
   output(which?: number | string): Values;
-  /** Computes the outputs from the inputs. */
+  /** Computes the outputs from the inputs. Throws what the kernel of a plugin says is wrong. */
   invoke(): void;
   /** Forgets what is kept between runs. */
   reset(): void;

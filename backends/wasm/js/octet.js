@@ -77,9 +77,16 @@ export class Model {
     return this.#view(this.#find("outputs", which));
   }
 
-  /** Computes the outputs from the inputs. */
+  /** Computes the outputs from the inputs. Throws what the kernel of a plugin says is wrong. */
   invoke() {
-    this.#exports.invoke();
+    try {
+      this.#exports.invoke();
+    } catch (trap) {
+      const at = (this.#exports.error_ptr?.() ?? 0) >>> 0;
+      if (at === 0 || at >= this.#exports.memory.buffer.byteLength) throw trap;
+      const text = new Uint8Array(this.#exports.memory.buffer, at);
+      throw new Error(new TextDecoder().decode(text.subarray(0, text.indexOf(0))), { cause: trap });
+    }
   }
 
   /** Forgets what is kept between runs. */

@@ -1,6 +1,6 @@
 //! A function under construction: its bytes, its locals, and the loops that every kernel needs.
 
-use wasm_encoder::{BlockType, Function, InstructionSink, MemArg, ValType};
+use wasm_encoder::{BlockType, Encode, Function, Instruction, InstructionSink, MemArg, ValType};
 
 /// What a function takes and gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,11 @@ impl Asm {
     /// Where instructions go.
     pub(crate) fn s(&mut self) -> InstructionSink<'_> {
         InstructionSink::new(&mut self.bytes)
+    }
+
+    /// Appends an instruction.
+    pub(crate) fn instruction(&mut self, instruction: &Instruction<'_>) {
+        instruction.encode(&mut self.bytes);
     }
 
     /// The loop that runs while `var` is less than `end`, which it is compared with at the end of every round but the first, too. `var` has its first value.

@@ -23,8 +23,20 @@ pub(crate) struct Description<'a> {
     pub(crate) arena: usize,
     /// Bytes of what is kept between runs.
     pub(crate) state: usize,
-    /// Multiply-accumulates of one run.
+    /// Multiply-accumulates of one run; those of plugins' kernels are not known.
     pub(crate) macs: u64,
+    /// Kernels of plugins that are part of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) kernels: Vec<Kernel<'a>>,
+}
+
+/// A plugin's kernel.
+#[derive(Serialize)]
+pub(crate) struct Kernel<'a> {
+    /// The custom operation.
+    pub(crate) name: &'a str,
+    /// File and version.
+    pub(crate) origin: &'a str,
 }
 
 /// An input or output.

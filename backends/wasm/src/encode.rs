@@ -450,7 +450,7 @@ pub(crate) fn kernels(program: &octet_loops::Program, functions: &mut Functions,
     for kernel in program.kernels() {
         if done.insert(&kernel.name, ()).is_none() {
             let body = function(kernel, functions, memory)?;
-            functions.add(&kernel.name, signature(kernel), body);
+            functions.add(&kernel.name, &signature(kernel), body);
         }
     }
     Ok(())

@@ -12,20 +12,47 @@ use crate::{encode, math};
 /// Functions in the order of their numbers.
 #[derive(Default)]
 pub(crate) struct Functions {
-    list: Vec<(Signature, Option<Function>)>,
+    kinds: Vec<Signature>,
+    /// The number of each function's type, and its body.
+    list: Vec<(u32, Option<Function>)>,
     names: BTreeMap<String, u32>,
 }
 
 impl Functions {
-    fn reserve(&mut self, name: &str, signature: Signature, body: Option<Function>) -> u32 {
-        let index = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
-        self.list.push((signature, body));
+    /// The number of a type.
+    pub(crate) fn kind(&mut self, signature: &Signature) -> u32 {
+        let found = self.kinds.iter().position(|k| k == signature).unwrap_or_else(|| {
+            self.kinds.push(signature.clone());
+            self.kinds.len() - 1
+        });
+        u32::try_from(found).unwrap_or(u32::MAX)
+    }
+
+    /// The number of a function without a name, whose body follows by [`define`](Self::define).
+    pub(crate) fn declare(&mut self, kind: u32) -> u32 {
+        self.list.push((kind, None));
+        u32::try_from(self.list.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Gives a function its body.
+    pub(crate) fn define(&mut self, index: u32, body: Function) {
+        if let Some((_, place)) = usize::try_from(index).ok().and_then(|i| self.list.get_mut(i)) {
+            *place = Some(body);
+        }
+    }
+
+    fn reserve(&mut self, name: &str, signature: &Signature, body: Option<Function>) -> u32 {
+        let kind = self.kind(signature);
+        let index = self.declare(kind);
+        if let Some(body) = body {
+            self.define(index, body);
+        }
         self.names.insert(name.to_owned(), index);
         index
     }
 
     /// Adds a function and answers its number.
-    pub(crate) fn add(&mut self, name: &str, signature: Signature, body: Function) -> u32 {
+    pub(crate) fn add(&mut self, name: &str, signature: &Signature, body: Function) -> u32 {
         self.reserve(name, signature, Some(body))
     }
 
@@ -39,28 +66,23 @@ impl Functions {
         let name = format!("math.{builtin:?}");
         match self.names.get(&name) {
             Some(&index) => index,
-            None => self.reserve(&name, math::signature(builtin), None),
+            None => self.reserve(&name, &math::signature(builtin), None),
         }
     }
 
     /// Sections of types, functions and code.
     pub(crate) fn sections(mut self) -> (TypeSection, FunctionSection, CodeSection) {
         for (builtin, ..) in Builtin::ALL {
-            if let Some(&index) = self.names.get(&format!("math.{builtin:?}"))
-                && let Some((_, body)) = usize::try_from(index).ok().and_then(|i| self.list.get_mut(i))
-            {
-                *body = Some(math::function(builtin));
+            if let Some(&index) = self.names.get(&format!("math.{builtin:?}")) {
+                self.define(index, math::function(builtin));
             }
         }
-        let mut kinds: Vec<Signature> = Vec::new();
         let (mut types, mut functions, mut code) = (TypeSection::new(), FunctionSection::new(), CodeSection::new());
-        for (signature, body) in &self.list {
-            let kind = kinds.iter().position(|k| k == signature).unwrap_or_else(|| {
-                types.ty().function(signature.params.clone(), signature.results.clone());
-                kinds.push(signature.clone());
-                kinds.len() - 1
-            });
-            functions.function(u32::try_from(kind).unwrap_or(u32::MAX));
+        for kind in &self.kinds {
+            types.ty().function(kind.params.clone(), kind.results.clone());
+        }
+        for (kind, body) in &self.list {
+            functions.function(*kind);
             if let Some(body) = body {
                 code.function(body);
             }

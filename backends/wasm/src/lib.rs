@@ -15,8 +15,10 @@
 //! | `WGN004` | a note: bytes of the module and its arena, and what runs without vectors |
 //! | `WGN005` | a region that is not in the graph, or that cannot be a kernel |
 //! | `WGN006` | a page for a model that does not take one picture |
+//! | `WGN007` | the kernel of a custom operation cannot be carried |
 
 mod asm;
+mod carry;
 mod describe;
 mod encode;
 mod fast;
@@ -28,6 +30,7 @@ mod region;
 
 use std::collections::BTreeSet;
 
+use carry::Carried;
 use octet_ir::{Attr, Diagnostic, Diagnostics, Module, from_attr};
 use octet_loops::plan::{PlanOptions, plan};
 use octet_plugin::{Artifact, Backend, Options, register_backend};
@@ -80,19 +83,24 @@ pub struct WasmOptions {
 /// # Errors
 /// Every operation that generated code has no kernel for; a model that is too large.
 pub fn write(module: &Module, options: &WasmOptions, notes: &mut Diagnostics) -> Result<Vec<u8>, Diagnostics> {
-    let mut program = octet_loops::lower(module)?;
+    let mut program = octet_loops::lower_with_custom(module)?;
+    let carried = carry::kernels(&program, options.simd)?;
     let rewritten = match options.simd {
         Simd::None => fast::Rewritten::default(),
         Simd::Strict => fast::rewrite(&mut program, fast::Dot::Wide),
         Simd::Relaxed => fast::rewrite(&mut program, fast::Dot::Relaxed),
     };
     let plan = plan(&program, &PlanOptions::default());
-    let bytes = module::module(module, &program, &rewritten, &plan, options.simd.name())?;
+    let bytes = module::module(module, &program, &rewritten, &plan, &carried, options.simd.name())?;
     let mut note = Diagnostic::note("WGN004", format!("the module has {} bytes; its arena takes {}", bytes.len(), plan.size));
     if options.simd != Simd::None && !program.kernels().is_empty() {
         let roots: Vec<&str> = program.steps.iter().flat_map(|s| &s.calls).map(|c| c.kernel.as_str()).collect();
         let scalar: BTreeSet<&str> = roots.into_iter().filter_map(|k| program.library.function(k)).map(|f| f.source.as_str()).collect();
         note = note.with_note(format!("these kernels run without vectors: {}", Vec::from_iter(scalar).join(", ")));
+    }
+    if !carried.is_empty() {
+        let all: Vec<String> = carried.iter().map(Carried::to_string).collect();
+        note = note.with_note(format!("kernels of plugins in it: {}", all.join(", ")));
     }
     notes.push(note);
     Ok(bytes)

@@ -4,10 +4,12 @@ use octet_ir::Diagnostic;
 use octet_loops::plan::Plan;
 use octet_loops::{Arg, BufferKind, Control, Port, Program};
 use wasm_encoder::{
-    BlockType, ConstExpr, CustomSection, DataSection, ExportKind, ExportSection, MemorySection, MemoryType, Module, StartSection, ValType,
+    BlockType, ConstExpr, CustomSection, DataCountSection, DataSection, ExportKind, ExportSection, MemorySection, MemoryType, Module,
+    StartSection, ValType,
 };
 
 use crate::asm::{Asm, Signature, at};
+use crate::carry::{self, Carried};
 use crate::describe::{self, Description, Tensor};
 use crate::encode::{self, address};
 use crate::fast::Rewritten;
@@ -20,7 +22,7 @@ const ALIGNMENT: usize = 16;
 const FIRST: usize = ALIGNMENT;
 /// Kernels may read so many bytes behind a buffer.
 pub(crate) const SLACK: usize = 64;
-const PAGE: usize = 65536;
+pub(crate) const PAGE: usize = 65536;
 
 /// Addresses.
 struct Layout {
@@ -91,6 +93,7 @@ pub(crate) fn module(
     program: &Program,
     rewritten: &Rewritten,
     plan: &Plan,
+    carried: &[Carried],
     simd: &'static str,
 ) -> Result<Vec<u8>, Diagnostic> {
     let layout = Layout::new(program, rewritten, plan);
@@ -114,13 +117,17 @@ pub(crate) fn module(
     let (first, bytes, wide) = layout.widened;
     let start = (bytes > 0).then(|| -> Result<u32, Diagnostic> {
         let body = crate::fast::widen(address(first)?, address(first + bytes)?, address(wide)?);
-        Ok(functions.add("start", Signature { params: Vec::new(), results: Vec::new() }, body))
+        Ok(functions.add("start", &Signature { params: Vec::new(), results: Vec::new() }, body))
     });
     let start = start.transpose()?;
     rewritten.functions(&mut functions, &mut memory)?;
     encode::kernels(program, &mut functions, &mut memory)?;
+    let linked = carry::link(program, carried, &mut functions, &mut memory)?;
 
     let mut invoke = Asm::new(0);
+    if let Some(linked) = &linked {
+        invoke.s().i32_const(0).global_set(linked.error);
+    }
     for step in &program.steps {
         for call in &step.calls {
             for &arg in &call.args {
@@ -143,29 +150,34 @@ pub(crate) fn module(
     let nothing = || Signature { params: Vec::new(), results: Vec::new() };
     let mut exports = ExportSection::new();
     exports.export("memory", ExportKind::Memory, 0);
-    let mut export = |name: &str, signature: Signature, body: Asm, functions: &mut Functions| {
+    let mut export = |name: &str, signature: &Signature, body: Asm, functions: &mut Functions| {
         let index = functions.add(name, signature, body.finish());
         exports.export(name, ExportKind::Func, index);
     };
-    export("invoke", nothing(), invoke, &mut functions);
+    export("invoke", &nothing(), invoke, &mut functions);
     let mut reset = Asm::new(0);
     if layout.state.1 > 0 {
         reset.s().i32_const(address(layout.state.0)?).i32_const(0).i32_const(address(layout.state.1)?).memory_fill(0);
     }
-    export("reset", nothing(), reset, &mut functions);
+    export("reset", &nothing(), reset, &mut functions);
     for (kind, ports) in [("input", &program.inputs), ("output", &program.outputs)] {
         let places: Vec<i32> = ports.iter().map(|p| place(p.place)).collect::<Result<_, _>>()?;
         let sizes: Vec<i32> = ports.iter().map(|p| address(describe::bytes(p))).collect::<Result<_, _>>()?;
         let number = || Signature { params: Vec::new(), results: vec![ValType::I32] };
         let mut count = Asm::new(0);
         count.s().i32_const(address(ports.len())?);
-        export(&format!("{kind}_count"), number(), count, &mut functions);
+        export(&format!("{kind}_count"), &number(), count, &mut functions);
         let of_index = || Signature { params: vec![ValType::I32], results: vec![ValType::I32] };
-        export(&format!("{kind}_ptr"), of_index(), choice(&places), &mut functions);
-        export(&format!("{kind}_bytes"), of_index(), choice(&sizes), &mut functions);
+        export(&format!("{kind}_ptr"), &of_index(), choice(&places), &mut functions);
+        export(&format!("{kind}_bytes"), &of_index(), choice(&sizes), &mut functions);
+    }
+    if let Some(linked) = &linked {
+        let mut error = Asm::new(0);
+        error.s().global_get(linked.error);
+        export("error_ptr", &Signature { params: Vec::new(), results: vec![ValType::I32] }, error, &mut functions);
     }
     if let Some(probe) = crate::fast::probe(simd) {
-        export("probe", Signature { params: Vec::new(), results: vec![ValType::I32] }, probe, &mut functions);
+        export("probe", &Signature { params: Vec::new(), results: vec![ValType::I32] }, probe, &mut functions);
     }
 
     let tensors = |ports: &'_ [Port]| -> Result<Vec<usize>, Diagnostic> {
@@ -181,22 +193,42 @@ pub(crate) fn module(
         arena: plan.size,
         state: layout.state.1,
         macs: program.steps.iter().map(|s| s.macs).sum(),
+        kernels: carried.iter().map(Carried::about).collect(),
     };
     let description = serde_json::to_vec(&description).map_err(|e| Diagnostic::error(encode::UNSUPPORTED, e.to_string()))?;
 
     address(memory)?;
     let pages = u64::try_from(memory.div_ceil(PAGE)).unwrap_or(u64::MAX);
     let mut memories = MemorySection::new();
-    memories.memory(MemoryType { minimum: pages, maximum: Some(pages), memory64: false, shared: false, page_size_log2: None });
+    let most = linked.as_ref().map_or(pages, |l| l.most_pages.max(pages));
+    memories.memory(MemoryType { minimum: pages, maximum: Some(most), memory64: false, shared: false, page_size_log2: None });
     let mut data = DataSection::new();
+    // What kernels have is copied at each call. It stands first, since calls name it by its number.
+    for bytes in linked.iter().flat_map(|l| &l.data) {
+        data.passive(bytes.iter().copied());
+    }
     for (from, bytes) in segments(program, rewritten, &layout) {
         data.active(0, &ConstExpr::i32_const(address(from)?), bytes);
     }
     let (types, numbers, code) = functions.sections();
     let mut module = Module::new();
-    module.section(&types).section(&numbers).section(&memories).section(&exports);
+    module.section(&types).section(&numbers);
+    if let Some(linked) = linked.as_ref().filter(|l| !l.tables.is_empty()) {
+        module.section(&linked.tables);
+    }
+    module.section(&memories);
+    if let Some(linked) = &linked {
+        module.section(&linked.globals);
+    }
+    module.section(&exports);
     if let Some(function_index) = start {
         module.section(&StartSection { function_index });
+    }
+    if let Some(linked) = &linked {
+        if !linked.elements.is_empty() {
+            module.section(&linked.elements);
+        }
+        module.section(&DataCountSection { count: data.len() });
     }
     module.section(&code).section(&data);
     if let Some(text) = region::section(model) {

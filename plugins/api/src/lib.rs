@@ -14,7 +14,7 @@ mod registry;
 pub use backend::{Artifact, Backend, BackendEntry};
 pub use data::{Column, DataSource, Dataset, Loaded, SampleStream, Samples, Tensor};
 pub use frontend::{Frontend, FrontendEntry, ImageLayout, Import, ImportOptions, Siblings};
-pub use kernel::{Kernel, KernelCall, KernelEntry};
+pub use kernel::{Kernel, KernelAnswer, KernelCall, KernelEntry, KernelModule, KernelPlace, KernelStep};
 pub use pass::{CreatePass, Observer, Options, Pass, PassContext, PassEntry};
 pub use registry::{Entry, Registry, install};
 

@@ -6,6 +6,7 @@
 use octet_ir::Diagnostic;
 use wasmtime::{Config, Engine, Instance, Memory, Module, Store, StoreLimits, StoreLimitsBuilder, TypedFunc};
 
+use crate::legible;
 use crate::limits::Limits;
 
 /// One instance of a model, with memory and state of its own.
@@ -14,6 +15,8 @@ pub struct Model {
     memory: Memory,
     invoke: TypedFunc<(), ()>,
     reset: TypedFunc<(), ()>,
+    /// Where a plugin's kernel in it says what is wrong.
+    error: Option<TypedFunc<(), i32>>,
     /// Address and bytes of every input, and of every output.
     inputs: Vec<(usize, usize)>,
     outputs: Vec<(usize, usize)>,
@@ -40,7 +43,13 @@ impl Model {
         if let Some(import) = module.imports().next() {
             return Err(Diagnostic::error("PLG012", format!("the module imports '{}'; a model imports nothing", import.name())));
         }
-        let own = StoreLimitsBuilder::new().memory_size(limits.memory).memories(1).instances(1).tables(1).build();
+        let own = StoreLimitsBuilder::new()
+            .memory_size(limits.memory)
+            .memories(1)
+            .instances(1)
+            .tables(limits.instances)
+            .table_elements(limits.table_elements)
+            .build();
         let mut store = Store::new(&engine, own);
         store.limiter(|limits| limits);
         let instance = Instance::new(&mut store, &module, &[]).map_err(broken("instantiated"))?;
@@ -54,13 +63,14 @@ impl Model {
             return Err(Diagnostic::error("PLG030", "the relaxed dot product of this engine is not exact on this machine")
                 .with_help("take the strict build of the model, which has the same bits"));
         }
+        let error = instance.get_typed_func::<(), i32>(&mut store, "error_ptr").ok();
         let inputs = places(&instance, &mut store, "input")?;
         let outputs = places(&instance, &mut store, "output")?;
         let size = memory.data_size(&store);
         if inputs.iter().chain(&outputs).any(|(at, bytes)| at.checked_add(*bytes).is_none_or(|end| end > size)) {
             return Err(Diagnostic::error("PLG014", "an input or output of the module lies outside its memory"));
         }
-        Ok(Self { store, memory, invoke, reset, inputs, outputs, description: description(bytes)? })
+        Ok(Self { store, memory, invoke, reset, error, inputs, outputs, description: description(bytes)? })
     }
 
     /// What the module says of itself: names, shapes, types and scales, as JSON. Empty where it says nothing.
@@ -95,9 +105,18 @@ impl Model {
     /// Computes the outputs from the inputs.
     ///
     /// # Errors
-    /// `PLG019` when the module traps, which what the compiler wrote never does.
+    /// `PLG022` with the message of a plugin's kernel; `PLG019` when the module traps, which nothing but such a kernel does.
     pub fn invoke(&mut self) -> Result<(), Diagnostic> {
-        self.invoke.call(&mut self.store, ()).map_err(broken("run"))
+        let Err(trap) = self.invoke.call(&mut self.store, ()) else { return Ok(()) };
+        Err(self.message().unwrap_or_else(|| broken("run")(trap)))
+    }
+
+    /// What a kernel said before it stopped.
+    fn message(&mut self) -> Option<Diagnostic> {
+        let at = self.error.as_ref()?.call(&mut self.store, ()).ok().filter(|at| *at != 0)?;
+        let bytes = self.memory.data(&self.store).get(usize::try_from(at.cast_unsigned()).ok()?..)?;
+        let text = bytes.get(..bytes.iter().position(|b| *b == 0)?)?;
+        Some(legible::diagnostic(Diagnostic::error("PLG022", String::from_utf8_lossy(text))))
     }
 
     /// Forgets what is kept between runs.

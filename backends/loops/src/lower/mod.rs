@@ -14,13 +14,13 @@ mod reduce;
 use std::collections::BTreeMap;
 
 use octet_ir::arith::Affine;
-use octet_ir::ops::{Activation, BinaryKind, UnaryKind};
+use octet_ir::ops::{Activation, BinaryKind, Custom, UnaryKind};
 use octet_ir::{
     Constant, Diagnostic, Diagnostics, ElementType, EntityId, Graph, Module, Op, OpId, Operation, SourceLocation, Type, ValueDef, ValueId,
 };
 
 use crate::lang::{Elem, Library};
-use crate::program::{Arg, Buffer, BufferKind, Data, Overlap, Port, Program, Role, Step};
+use crate::program::{Arg, Buffer, BufferKind, Call, CustomCall, Data, Overlap, Port, Program, Role, Step};
 
 /// An operation that no kernel computes on these types.
 pub(crate) const UNSUPPORTED: &str = "LOP001";
@@ -38,9 +38,28 @@ type Result<T> = std::result::Result<T, Diagnostic>;
 /// # Errors
 /// Every operation that has no kernel, with the reason.
 pub fn lower(module: &Module) -> std::result::Result<Program, Diagnostics> {
+    lower_module(module, false)
+}
+
+/// As [`lower`], for a backend that calls kernels of plugins: custom operations become [`Program::customs`].
+///
+/// # Errors
+/// As [`lower`].
+pub fn lower_with_custom(module: &Module) -> std::result::Result<Program, Diagnostics> {
+    lower_module(module, true)
+}
+
+fn lower_module(module: &Module, customs: bool) -> std::result::Result<Program, Diagnostics> {
     let library = Library::new().map_err(|why| Diagnostic::error(INTERNAL, why))?;
-    let program =
-        Program { library, buffers: Vec::new(), constants: Vec::new(), steps: Vec::new(), inputs: Vec::new(), outputs: Vec::new() };
+    let program = Program {
+        library,
+        buffers: Vec::new(),
+        constants: Vec::new(),
+        steps: Vec::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        customs: Vec::new(),
+    };
     let mut cx = Cx {
         module,
         graph: module.main(),
@@ -50,6 +69,7 @@ pub fn lower(module: &Module) -> std::result::Result<Program, Diagnostics> {
         pending: Vec::new(),
         step: Step::default(),
         calling: Vec::new(),
+        customs,
         problems: Diagnostics::default(),
     };
     if let Err(problem) = cx.inputs() {
@@ -82,6 +102,8 @@ struct Cx<'m> {
     step: Step,
     /// Graphs that are being lowered inside one another, by number.
     calling: Vec<usize>,
+    /// Whether kernels of plugins can be called.
+    customs: bool,
     problems: Diagnostics,
 }
 
@@ -90,7 +112,7 @@ impl<'m> Cx<'m> {
     fn operations(&mut self) {
         for (id, operation) in self.graph.ops() {
             self.begin(operation);
-            match self.operation(operation) {
+            match self.operation(id, operation) {
                 Ok(()) => self.end(),
                 Err(problem) => {
                     self.problems.push(problem.at(self.location(id, operation)));
@@ -122,7 +144,7 @@ impl<'m> Cx<'m> {
     fn end(&mut self) {
         // An operation that only gives its input another shape runs nothing.
         let index = self.program.steps.len();
-        if self.pending.iter().any(|p| p.step == index) {
+        if !self.step.calls.is_empty() || self.pending.iter().any(|p| p.step == index) {
             self.program.steps.push(std::mem::take(&mut self.step));
         }
     }
@@ -198,7 +220,7 @@ impl<'m> Cx<'m> {
             }
             let kernel = self.program.library.instantiate(call.kernel, &call.types).map_err(|why| Diagnostic::error(INTERNAL, why))?;
             if let Some(step) = self.program.steps.get_mut(call.step) {
-                step.calls.push(crate::program::Call { kernel, args: call.args });
+                step.calls.push(Call { kernel, args: call.args });
             }
         }
         Ok(self.program)
@@ -319,7 +341,7 @@ impl<'m> Cx<'m> {
         }
     }
 
-    fn operation(&mut self, operation: &Operation) -> Result<()> {
+    fn operation(&mut self, id: OpId, operation: &Operation) -> Result<()> {
         for &id in operation.results() {
             self.count(self.graph.ty(id))?;
         }
@@ -451,12 +473,40 @@ impl<'m> Cx<'m> {
             | Op::ReadVariable(_)
             | Op::AssignVariable(_)
             | Op::Opaque(_) => Err(Diagnostic::error(UNSUPPORTED, "generated code has no kernel for this operation")),
-            Op::Custom(custom) => Err(Diagnostic::error(
-                UNSUPPORTED,
-                format!("'{}' is a custom operation, and generated code calls no kernels of plugins", custom.name),
-            )
-            .with_help("compile the operations before or behind it with --target wasm --kernel A..B; an Interpreter runs the rest")),
+            Op::Custom(custom) if self.customs => self.custom(custom, id, operation),
+            Op::Custom(custom) => {
+                Err(Diagnostic::error(UNSUPPORTED, format!("'{}' is a custom operation, and C calls no kernels of plugins", custom.name))
+                    .with_help("--target wasm carries the plugin's WebAssembly kernel into the module"))
+            }
         }
+    }
+
+    /// A call of a plugin's kernel.
+    fn custom(&mut self, custom: &Custom, id: OpId, operation: &Operation) -> Result<()> {
+        let types = |id: ValueId| {
+            let ty = self.graph.ty(id);
+            Type { shape: ty.shape.to_static(), ..ty.clone() }
+        };
+        let operands: Vec<Option<Type>> = operation.operands().iter().map(|o| o.map(types)).collect();
+        let results = operation.results().iter().map(|&id| types(id)).collect();
+        let mut args = Vec::new();
+        for &operand in operation.operands().iter().flatten() {
+            args.push(self.read(operand)?);
+        }
+        for &result in operation.results() {
+            args.push(self.allocate(result)?);
+        }
+        let kernel = format!("custom.{}", self.program.customs.len());
+        self.step.calls.push(Call { kernel: kernel.clone(), args });
+        self.program.customs.push(CustomCall {
+            kernel,
+            name: custom.name.clone(),
+            options: custom.options.0.to_vec(),
+            operands,
+            results,
+            location: self.location(id, operation),
+        });
+        Ok(())
     }
 
     /// The result is the input under another shape.

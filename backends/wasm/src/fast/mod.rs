@@ -66,11 +66,11 @@ impl Rewritten {
         *memory += 8;
         for (name, kernel) in &self.kernels {
             match kernel {
-                Kernel::Image(dot) => functions.add(name, signature(image::PARAMS), image::function(*dot)),
-                Kernel::Conv(shape) => functions.add(name, signature(conv::PARAMS), conv::function(*shape, scratch)),
-                Kernel::Depthwise(shape) => functions.add(name, signature(depthwise::PARAMS), depthwise::function(shape)),
-                Kernel::Add(scales) => functions.add(name, signature(add::PARAMS), add::function(scales)),
-                Kernel::Pool(shape) => functions.add(name, signature(pool::PARAMS), pool::function(*shape)),
+                Kernel::Image(dot) => functions.add(name, &signature(image::PARAMS), image::function(*dot)),
+                Kernel::Conv(shape) => functions.add(name, &signature(conv::PARAMS), conv::function(*shape, scratch)),
+                Kernel::Depthwise(shape) => functions.add(name, &signature(depthwise::PARAMS), depthwise::function(shape)),
+                Kernel::Add(scales) => functions.add(name, &signature(add::PARAMS), add::function(scales)),
+                Kernel::Pool(shape) => functions.add(name, &signature(pool::PARAMS), pool::function(*shape)),
             };
         }
         Ok(())

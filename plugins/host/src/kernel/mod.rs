@@ -5,7 +5,7 @@ mod records;
 mod section;
 
 use octet_ir::{Diagnostic, Type};
-use octet_plugin::{Kernel, KernelCall, KernelEntry, Tensor};
+use octet_plugin::{Kernel, KernelCall, KernelEntry, KernelModule, Tensor};
 use wasmparser::{Parser, Payload};
 
 use crate::cache::Cache;
@@ -97,5 +97,9 @@ impl Kernel for WasmKernel {
     /// Every call has an instance of its own, and there is nothing to ask the world.
     fn is_pure(&self) -> bool {
         true
+    }
+
+    fn module(&self, operands: &[Option<Type>], results: &[Type], options: &[u8]) -> Result<Option<KernelModule>, Diagnostic> {
+        self.program.carried(operands, results, options).map(Some).map_err(|d| self.signed(d))
     }
 }

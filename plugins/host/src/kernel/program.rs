@@ -1,8 +1,10 @@
 //! A compiled kernel and one call into it: a fresh store with its limits, a watchdog, and whatever goes wrong as a diagnostic.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use octet_ir::{Diagnostic, Type};
+use octet_plugin::{KernelAnswer, KernelModule, KernelPlace, KernelStep};
 use wasmtime::{Engine, ExternType, FuncType, Instance, InstancePre, Linker, Memory, Module, Store, TypedFunc, UpdateDeadline, ValType};
 
 use super::records::{Frame, MOST_AXES, MOST_RESULTS, Results, element};
@@ -16,6 +18,8 @@ use crate::run::{Watchdog, config};
 pub(crate) const MARKER: &str = "octet_kernel_abi_";
 /// The version that is served.
 const SERVED: &str = "octet_kernel_abi_1";
+/// The export that is called first, if there is one.
+const INITIALIZE: &str = "_initialize";
 /// Most bytes of a text.
 const LONGEST: usize = 65_535;
 
@@ -44,6 +48,7 @@ pub(crate) struct Description {
 
 /// A compiled kernel.
 pub(crate) struct Program {
+    wasm: Arc<[u8]>,
     engine: Engine,
     module: InstancePre<State>,
     form: Form,
@@ -96,7 +101,7 @@ impl Program {
         };
         let linker = Linker::new(&engine);
         let module = linker.instantiate_pre(&module).map_err(|e| broken(format!("{e:#}")))?;
-        Ok(Self { engine, module, form, limits: *limits })
+        Ok(Self { wasm: bytes.into(), engine, module, form, limits: *limits })
     }
 
     /// What the kernel says of itself.
@@ -158,11 +163,7 @@ impl Program {
     /// The data of the results.
     pub(crate) fn compute(&self, operands: &[Operand<'_>], results: &[Type], options: &[u8]) -> Result<Vec<Vec<u8>>, Diagnostic> {
         let doing = "while it computed";
-        let sizes = results.iter().map(Type::byte_len).try_fold(0usize, |sum, size| sum.checked_add(size?));
-        if sizes.is_none_or(|size| size > self.limits.output) {
-            let message = format!("the results of the kernel are larger than the limit: {} bytes", self.limits.output);
-            return Err(Diagnostic::error("PLG018", message).with_help("--plugin-limit output=BYTES raises it"));
-        }
+        self.check_output(results)?;
         match &self.form {
             Form::General => {
                 let given: Vec<_> = operands.iter().map(|o| o.map(|(ty, data)| (ty, Some(data)))).collect();
@@ -191,6 +192,66 @@ impl Program {
         }
     }
 
+    /// The module, and one call of it as steps: what [`compute`](Self::compute) does.
+    pub(crate) fn carried(&self, operands: &[Option<Type>], results: &[Type], options: &[u8]) -> Result<KernelModule, Diagnostic> {
+        let doing = "while it got memory for a call";
+        self.check_output(results)?;
+        let (mut running, _watchdog) = self.start(doing)?;
+        let mut steps = Vec::new();
+        let call = |export, arguments, answer| KernelStep::Call { export, arguments, answer };
+        if running.instance.get_func(&mut running.store, INITIALIZE).is_some() {
+            steps.push(call(INITIALIZE, Vec::new(), KernelAnswer::Nothing));
+        }
+        match &self.form {
+            Form::General => {
+                let zeros: Vec<Option<Vec<u8>>> =
+                    operands.iter().map(|o| o.as_ref().map(|ty| vec![0; ty.byte_len().unwrap_or(0)])).collect();
+                let given: Vec<_> = operands.iter().zip(&zeros).map(|(ty, data)| Some((ty.as_ref()?, data.as_deref()))).collect();
+                let (base, frame) = self.fill(&mut running, &given, Results::Known(results), options, doing)?;
+                let at = |offset: usize| u32::try_from(offset).ok().and_then(|o| base.checked_add(o)).ok_or_else(outside);
+                steps.push(call("octet_kernel_alloc", vec![frame.size.cast_signed()], KernelAnswer::Equal(base.cast_signed())));
+                let present = operands.iter().enumerate().filter(|(_, o)| o.is_some());
+                for ((index, _), (offset, data)) in present.zip(&frame.data) {
+                    steps.push(KernelStep::Operand { index, place: KernelPlace::At(at(*offset)?), bytes: data.len() });
+                }
+                for &(offset, bytes) in &frame.results {
+                    steps.push(KernelStep::Clear { address: at(offset)?, bytes });
+                }
+                let head = steps.len();
+                steps.push(call("octet_kernel_run", vec![base.cast_signed()], KernelAnswer::Message));
+                for (index, &(offset, bytes)) in frame.results.iter().enumerate() {
+                    steps.push(KernelStep::Result { index, place: KernelPlace::At(at(offset)?), bytes });
+                }
+                steps.insert(head, KernelStep::Write { address: base, bytes: frame.head });
+            }
+            Form::Fixed(section) => {
+                check_operands(section, operands, options)?;
+                check_results(section, results)?;
+                for ((index, argument), ty) in (0i32..).enumerate().zip(&section.operands) {
+                    let place = KernelPlace::Answer("input_ptr", argument);
+                    steps.push(KernelStep::Operand { index, place, bytes: ty.byte_len().unwrap_or(0) });
+                }
+                steps.push(call("invoke", Vec::new(), KernelAnswer::Nothing));
+                for ((index, argument), ty) in (0i32..).enumerate().zip(results) {
+                    let place = KernelPlace::Answer("output_ptr", argument);
+                    steps.push(KernelStep::Result { index, place, bytes: ty.byte_len().unwrap_or(0) });
+                }
+            }
+        }
+        let memory = running.memory.data_size(&running.store);
+        Ok(KernelModule { wasm: Arc::clone(&self.wasm), memory, most_memory: self.limits.memory, steps })
+    }
+
+    /// That the results are within the limit.
+    fn check_output(&self, results: &[Type]) -> Result<(), Diagnostic> {
+        let sizes = results.iter().map(Type::byte_len).try_fold(0usize, |sum, size| sum.checked_add(size?));
+        if sizes.is_none_or(|size| size > self.limits.output) {
+            let message = format!("the results of the kernel are larger than the limit: {} bytes", self.limits.output);
+            return Err(Diagnostic::error("PLG018", message).with_help("--plugin-limit output=BYTES raises it"));
+        }
+        Ok(())
+    }
+
     /// An instance in a store of its own, and the watchdog over it.
     fn start(&self, doing: &str) -> Result<(Running, Watchdog), Diagnostic> {
         let named = |e: wasmtime::Error| fault(&e, doing, &self.limits);
@@ -208,8 +269,8 @@ impl Program {
         let instance = self.module.instantiate(&mut store).map_err(named)?;
         let memory = instance.get_memory(&mut store, "memory").ok_or_else(|| unfit("the kernel does not export its memory".into()))?;
         let mut running = Running { store, instance, memory };
-        if running.instance.get_func(&mut running.store, "_initialize").is_some() {
-            self.call::<(), ()>(&mut running, "_initialize", (), doing)?;
+        if running.instance.get_func(&mut running.store, INITIALIZE).is_some() {
+            self.call::<(), ()>(&mut running, INITIALIZE, (), doing)?;
         }
         Ok((running, watchdog))
     }

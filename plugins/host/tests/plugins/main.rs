@@ -2,6 +2,7 @@
 
 mod attacks;
 mod bombs;
+mod carried;
 mod examples;
 mod files;
 mod frozen;
