@@ -2,6 +2,7 @@
 
 mod arithmetic_chain;
 mod clamp_chain;
+mod constant_channels;
 mod cse;
 mod dce;
 mod identity;
@@ -28,6 +29,7 @@ pub(crate) const REWRITES: &[&dyn Rewrite] = &[
     &arithmetic_chain::ArithmeticChain,
     &pad_value::PadValue,
     &quantize_pair::QuantizePair,
+    &constant_channels::ConstantChannels,
 ];
 
 struct Canonicalize(Vec<&'static dyn Rewrite>);

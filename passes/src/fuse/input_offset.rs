@@ -27,11 +27,11 @@
 //! }
 //! ```
 
-use octet_ir::ops::{Activation, BinaryKind, Padding, conv_padding};
+use octet_ir::ops::{Activation, BinaryKind};
 use octet_ir::{Graph, Module, Op, OpId, Patch};
 
 use super::layer::{Layer, rounded};
-use crate::rewrite::pattern::{Replacement, channel_vector, floats, result, sole_producer, with_constant};
+use crate::rewrite::pattern::{Replacement, channel_vector, floats, sole_producer, with_constant};
 use crate::rewrite::{Refusal, rewrite};
 
 rewrite!(InputOffset = "input_offset", input_offset);
@@ -53,7 +53,7 @@ fn input_offset(module: &Module, graph: &Graph, root: OpId) -> Result<Patch, Ref
         return Err(Refusal::check(format!("the {} before the {} has a fused activation", sum.op.kind.mnemonic(), layer.name())));
     }
     layer.check_float()?;
-    if adds_zeros(graph, &layer)? {
+    if layer.adds_zeros()? {
         return Err(Refusal::check("SAME padding adds zeros around the input, to which the constant is not added"));
     }
     let of = &graph.ty(sum.value).shape;
@@ -78,28 +78,4 @@ fn input_offset(module: &Module, graph: &Graph, root: OpId) -> Result<Patch, Ref
     let mut new = Replacement::of(graph, root, &[layer.input])?;
     let bias = new.floats(&bias, [layer.channels], layer.bias);
     new.with(layer.operation.op().clone(), layer.operands(sum.value, layer.filter, Some(bias)))
-}
-
-/// Whether windows of the layer reach beyond the input.
-fn adds_zeros(graph: &Graph, layer: &Layer<'_>) -> Result<bool, Refusal> {
-    let (padding, stride, dilation, first) = match layer.operation.op() {
-        Op::Conv2d(op) => (op.padding, op.stride.to_vec(), op.dilation.to_vec(), 1),
-        Op::DepthwiseConv2d(op) => (op.padding, op.stride.to_vec(), op.dilation.to_vec(), 1),
-        Op::Conv3d(op) => (op.padding, op.stride.to_vec(), op.dilation.to_vec(), 0),
-        _ => return Ok(false),
-    };
-    if padding == Padding::Valid {
-        return Ok(false);
-    }
-    let (input, filter) = (&graph.ty(layer.input).shape, &graph.ty(layer.filter).shape);
-    let output = &graph.ty(result(layer.operation)?).shape;
-    for (axis, (stride, dilation)) in stride.into_iter().zip(dilation).enumerate() {
-        let size = |shape: &octet_ir::Shape, axis: usize| shape.dims().get(axis).copied().ok_or(Refusal::NoMatch);
-        let taps = size(filter, first + axis)?;
-        let zeros = conv_padding(padding, size(input, axis + 1)?, size(output, axis + 1)?, taps, stride, dilation);
-        if zeros != (0, 0) || (input.dynamic(axis + 1).is_some() && taps > 1) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }

@@ -2,11 +2,11 @@
 //!
 //! This is the one place that knows which operand and which filter axis means what.
 
-use octet_ir::ops::{Activation, WeightsFormat};
+use octet_ir::ops::{Activation, Padding, WeightsFormat, conv_padding};
 use octet_ir::{ElementType, Graph, Module, Op, OpId, Operation, ValueId};
 
 use crate::rewrite::Refusal;
-use crate::rewrite::pattern::{floats, operand};
+use crate::rewrite::pattern::{floats, operand, result};
 
 /// Where a layer's operands and filter axes are.
 struct Layout {
@@ -18,20 +18,20 @@ struct Layout {
 }
 
 /// A convolution, depthwise convolution, transposed convolution or fully connected layer.
-pub(super) struct Layer<'g> {
+pub(crate) struct Layer<'g> {
     graph: &'g Graph,
-    pub(super) operation: &'g Operation,
+    pub(crate) operation: &'g Operation,
     layout: Layout,
-    pub(super) input: ValueId,
-    pub(super) filter: ValueId,
-    pub(super) bias: Option<ValueId>,
+    pub(crate) input: ValueId,
+    pub(crate) filter: ValueId,
+    pub(crate) bias: Option<ValueId>,
     /// Output channels.
-    pub(super) channels: usize,
+    pub(crate) channels: usize,
 }
 
 impl<'g> Layer<'g> {
     /// Reads an operation as a layer.
-    pub(super) fn of(graph: &'g Graph, id: OpId) -> Result<Self, Refusal> {
+    pub(crate) fn of(graph: &'g Graph, id: OpId) -> Result<Self, Refusal> {
         let operation = graph.op(id);
         let layout = match operation.op() {
             Op::Conv2d(_) | Op::Conv3d(_) => (0, 1, 2, 0),
@@ -50,7 +50,7 @@ impl<'g> Layer<'g> {
     }
 
     /// That the result is of reals: integers would be rounded and clamped in between.
-    pub(super) fn check_float(&self) -> Result<(), Refusal> {
+    pub(crate) fn check_float(&self) -> Result<(), Refusal> {
         let result = self.operation.results().first().ok_or(Refusal::NoMatch)?;
         let elem = self.graph.ty(*result).elem;
         if elem == ElementType::F32 {
@@ -63,7 +63,7 @@ impl<'g> Layer<'g> {
     }
 
     /// That nothing is applied between the layer's sum and its result.
-    pub(super) fn check_linear(&self) -> Result<(), Refusal> {
+    pub(crate) fn check_linear(&self) -> Result<(), Refusal> {
         match self.operation.op().activation() {
             Some(Activation::None) => Ok(()),
             None => Err(Refusal::NoMatch),
@@ -71,12 +71,12 @@ impl<'g> Layer<'g> {
         }
     }
 
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         self.operation.op().mnemonic()
     }
 
     /// The filter's elements; a refusal when it is no dense `f32` constant or has other readers, which would keep the old one in the file.
-    pub(super) fn filter_values(&self, module: &Module) -> Result<Vec<f32>, Refusal> {
+    pub(crate) fn filter_values(&self, module: &Module) -> Result<Vec<f32>, Refusal> {
         let values = floats(module, self.graph, self.filter)
             .ok_or_else(|| Refusal::check(format!("the filter of the {} is not a dense f32 constant", self.name())))?;
         match self.graph.value(self.filter).uses().len() {
@@ -88,7 +88,7 @@ impl<'g> Layer<'g> {
     }
 
     /// The bias's elements, zeros when there is none; a refusal when it is no dense `f32` constant.
-    pub(super) fn bias_values(&self, module: &Module) -> Result<Vec<f32>, Refusal> {
+    pub(crate) fn bias_values(&self, module: &Module) -> Result<Vec<f32>, Refusal> {
         match self.bias {
             None => Ok(vec![0.0; self.channels]),
             Some(bias) => floats(module, self.graph, bias)
@@ -98,12 +98,12 @@ impl<'g> Layer<'g> {
     }
 
     /// The output channel that the filter element at `index` (row-major) contributes to.
-    pub(super) fn output_channel(&self, index: usize) -> usize {
+    pub(crate) fn output_channel(&self, index: usize) -> usize {
         self.filter_axis(index, self.layout.output_axis)
     }
 
     /// The input channel that the filter element at `index` is multiplied with.
-    pub(super) fn input_channel(&self, index: usize) -> usize {
+    pub(crate) fn input_channel(&self, index: usize) -> usize {
         let dims = self.graph.ty(self.filter).shape.dims();
         let inputs = self.graph.ty(self.input).shape.dims().last().copied().unwrap_or(1).max(1);
         match self.operation.op() {
@@ -130,7 +130,7 @@ impl<'g> Layer<'g> {
 
     /// Input channels that a per-channel constant on the input side must have; `None` when rows of the weights do not hold whole innermost
     /// vectors of the input.
-    pub(super) fn input_channels(&self) -> Option<usize> {
+    pub(crate) fn input_channels(&self) -> Option<usize> {
         let inputs = *self.graph.ty(self.input).shape.dims().last()?;
         match self.operation.op() {
             Op::FullyConnected(_) => {
@@ -141,8 +141,32 @@ impl<'g> Layer<'g> {
         }
     }
 
+    /// Whether windows of the layer reach beyond the input.
+    pub(crate) fn adds_zeros(&self) -> Result<bool, Refusal> {
+        let (padding, stride, dilation, first) = match self.operation.op() {
+            Op::Conv2d(op) => (op.padding, op.stride.to_vec(), op.dilation.to_vec(), 1),
+            Op::DepthwiseConv2d(op) => (op.padding, op.stride.to_vec(), op.dilation.to_vec(), 1),
+            Op::Conv3d(op) => (op.padding, op.stride.to_vec(), op.dilation.to_vec(), 0),
+            _ => return Ok(false),
+        };
+        if padding == Padding::Valid {
+            return Ok(false);
+        }
+        let (input, filter) = (&self.graph.ty(self.input).shape, &self.graph.ty(self.filter).shape);
+        let output = &self.graph.ty(result(self.operation)?).shape;
+        for (axis, (stride, dilation)) in stride.into_iter().zip(dilation).enumerate() {
+            let size = |shape: &octet_ir::Shape, axis: usize| shape.dims().get(axis).copied().ok_or(Refusal::NoMatch);
+            let taps = size(filter, first + axis)?;
+            let zeros = conv_padding(padding, size(input, axis + 1)?, size(output, axis + 1)?, taps, stride, dilation);
+            if zeros != (0, 0) || (input.dynamic(axis + 1).is_some() && taps > 1) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The operands with another input, filter and bias.
-    pub(super) fn operands(&self, input: ValueId, filter: ValueId, bias: Option<ValueId>) -> Vec<Option<ValueId>> {
+    pub(crate) fn operands(&self, input: ValueId, filter: ValueId, bias: Option<ValueId>) -> Vec<Option<ValueId>> {
         let mut operands = self.operation.operands().to_vec();
         // Kernels of LiteRT take a left-out bias for a missing one only when it is not named at all.
         if bias.is_some() {
@@ -158,7 +182,7 @@ impl<'g> Layer<'g> {
 }
 
 /// Folded values rounded to `f32`; a refusal when one is no finite number.
-pub(super) fn rounded(values: impl Iterator<Item = f64>) -> Result<Vec<f32>, Refusal> {
+pub(crate) fn rounded(values: impl Iterator<Item = f64>) -> Result<Vec<f32>, Refusal> {
     #[expect(clippy::cast_possible_truncation, reason = "this is the one rounding")]
     let values: Vec<f32> = values.map(|v| v as f32).collect();
     if values.iter().all(|v| v.is_finite()) { Ok(values) } else { Err(Refusal::check("the folded constants would not all be finite")) }

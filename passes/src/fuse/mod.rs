@@ -4,7 +4,7 @@ mod activation;
 mod bias_add;
 mod input_offset;
 mod input_scale;
-mod layer;
+pub(crate) mod layer;
 mod output_scale;
 mod pad;
 mod sizes;

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use octet_graphgen::{Profile, Runtime};
-use octet_ir::{Diagnostic, Module};
+use octet_graphgen::{Profile, Random, Runtime};
+use octet_ir::{Constant, Diagnostic, GraphId, Module, Op, Patch, ValueDef};
 use octet_passes::{Pipeline, Settings, Silent};
 use octet_plugin::{DataSource, Dataset};
 use octet_tests::generated::{feed, run, walk};
@@ -154,4 +154,59 @@ fn each_rewrite_keeps_what_graphs_compute() {
     eprintln!("patches: {met:?}");
     let never: Vec<_> = met.iter().filter(|(name, n)| **n == 0 && !NEVER_MET.iter().any(|(known, _)| known == *name)).collect();
     assert!(never.is_empty(), "rewrites that no graph had a pattern for: {never:?}");
+}
+
+/// The module with zeros in the filters of some output and input channels, as training leaves them.
+fn with_dead_channels(module: &Module, random: &mut Random) -> Module {
+    let mut dead = module.clone();
+    let graph = module.main();
+    let mut patch = Patch::at_start(graph);
+    for (_, operation) in graph.ops() {
+        let (Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::FullyConnected(_)) = operation.op() else { continue };
+        let Some((filter, ValueDef::Constant(_))) = operation.operand(1).map(|v| (v, graph.value(v).def())) else { continue };
+        let (shape, strides) = (&graph.ty(filter).shape, graph.ty(filter).shape.strides());
+        let mut bytes = module.constant_of(graph, filter).expect("a constant").bytes().to_vec();
+        if bytes.len() != shape.elements() {
+            continue;
+        }
+        for axis in [0, shape.rank() - 1] {
+            let gone: Vec<bool> = (0..shape.dims()[axis]).map(|_| random.chance(40)).collect();
+            let zero = random.chance(70);
+            for (index, byte) in bytes.iter_mut().enumerate().filter(|_| zero) {
+                if gone[index / strides[axis] % gone.len()] {
+                    *byte = 0;
+                }
+            }
+        }
+        patch.set_constant(filter, Constant::new(bytes));
+    }
+    patch.apply(&mut dead, GraphId::MAIN).expect("constants of the same types");
+    dead
+}
+
+/// Channels that nothing reaches or nothing reads go away, and every bit stays.
+#[test]
+fn dead_channels_leave_no_trace() {
+    let fired = RefCell::new([0usize; 2]);
+    let alone = pipeline("canonicalize{only = [\"constant_channels\"]}");
+    let all = pipeline("fold,canonicalize,layout,fuse,canonicalize,cse,dce");
+    let (layers, between) = (
+        ["conv_2d", "depthwise_conv_2d", "fully_connected", "conv_2d", "fully_connected"],
+        ["relu", "relu6", "leaky_relu", "average_pool_2d", "max_pool_2d", "mean", "reshape", "quantize", "tanh", "pad", "add"],
+    );
+    for (at, (name, profile)) in [("int8", Profile::int8()), ("int16x8", Profile::int16x8())].into_iter().enumerate() {
+        for ops in [&layers[..], &[&layers[..], &between[..]].concat()] {
+            let profile = Profile { input_percent: 5, extra_outputs: 0, ..profile.clone().only(ops).ops(7) };
+            walk(name, &profile, FEW * 6, &|module| {
+                let printed = octet_ir::text::print(module).text;
+                let seed = printed.bytes().fold(7u64, |h, b| h.wrapping_mul(31).wrapping_add(b.into()));
+                let dead = with_dead_channels(module, &mut Random::new(seed));
+                fired.borrow_mut()[at] += kept(&dead, &alone, Promise::Bits)?;
+                kept(&dead, &all, Promise::Bits).map(drop)
+            });
+        }
+    }
+    let fired = fired.into_inner();
+    eprintln!("patches: {fired:?}");
+    assert!(fired.iter().all(|n| *n > 100), "too few channels were dead: {fired:?}");
 }
