@@ -13,6 +13,7 @@ use crate::measure::{median, process};
 use crate::octet::target;
 use crate::report::{Table, verdict, write_page};
 use crate::run::{Outcome, cargo, command, output, run};
+use crate::setup::debian;
 
 /// The plugin that is measured.
 const PLUGIN: &str = "plugins/host/tests/fixtures/pass-0.1.0.wasm";
@@ -40,6 +41,9 @@ pub(crate) fn run_model() -> Outcome<PathBuf> {
 
 /// Lints what the engine's feature adds, builds and runs the examples by their own instructions, and attacks the sandbox. `full` also runs the long tests.
 pub(crate) fn plugins(full: bool) -> Outcome {
+    // What the examples' own instructions ask for.
+    debian(&["clang", "lld"], &["clang", "wasm-ld"])?;
+    debian(&["nodejs", "npm"], &["node", "npm"])?;
     run(&mut cargo(&[&["clippy", "--quiet"][..], &ENGINE, &["--all-targets", "--", "-D", "warnings"]].concat()))?;
     run(&mut cargo(&["test", "--package", "acme-passes"]))?;
     let tests: &[&str] = if full { &["--", "--nocapture", "--include-ignored"] } else { &["--", "--nocapture"] };
